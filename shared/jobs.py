@@ -1,0 +1,249 @@
+"""Jobs: units of work that survive whatever happens to the processes that do them.
+
+The row is the truth. A Celery message is a hint, "look at job X", which may be lost, doubled or
+late without harm, because only a claim on the row starts work and only the holder of the row's
+lease can end it::
+
+            claim                     settle
+    queued ───────▶ running (lease) ───────────▶ done
+       ▲               │       └───────────────▶ failed
+       └───────────────┘  put_back: retryable error, or lease ran out
+                          (failed instead after the last attempt)
+
+Every move is one conditional UPDATE, timed by the database's clock. All functions expect to be
+called inside a transaction and never commit, except `Hints`, which speaks to the broker and is
+called after the commit.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from shared import errors
+from shared.models import Job, State
+
+CONVERT = "records.convert"
+COLLECT = "questions.collect"
+KINDS = (CONVERT, COLLECT)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a job, for as long as its lease is extended."""
+
+    job_id: UUID
+    lease_token: UUID
+    kind: str
+    payload: dict[str, Any]
+    attempt: int
+
+
+def create(session: Session, kind: str, payload: dict[str, Any]) -> Job:
+    """Add a queued job. Once this is committed, send its hint."""
+    job = Job(id=uuid4(), kind=kind, payload=payload)
+    session.add(job)
+    session.flush()
+    return job
+
+
+def get(session: Session, job_id: UUID) -> Job:
+    """Raises: JobNotFound."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise errors.JobNotFound
+    return job
+
+
+def final_ids(session: Session, job_ids: Iterable[UUID]) -> set[UUID]:
+    """Which of these jobs have ended."""
+    ended = select(Job.id).where(Job.id.in_(list(job_ids)), Job.finished_at.is_not(None))
+    return set(session.scalars(ended))
+
+
+def claim(session: Session, job_id: UUID, *, lease: timedelta) -> Claim | None:
+    """Start a queued job that is due; None when somebody else has it, or it has ended.
+
+    The attempt is counted here, before the work starts, so that it counts even if the work kills
+    its process.
+    """
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.state == State.QUEUED, Job.not_before <= func.now())
+        .values(
+            state=State.RUNNING,
+            attempt=Job.attempt + 1,
+            progress=0,
+            error=None,
+            lease_token=uuid4(),
+            lease_until=func.clock_timestamp() + lease,
+        )
+        .returning(Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt)
+    )
+    row = session.execute(statement).one_or_none()
+    return Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt) if row else None
+
+
+def extend(session: Session, held: Claim, *, lease: timedelta, progress: float) -> bool:
+    """Push the lease's end away; False when the lease is no longer ours."""
+    until = func.clock_timestamp() + lease
+    return _move(session, held, lease_until=until, progress=progress)
+
+
+def hold(session: Session, held: Claim) -> bool:
+    """Lock the job's row for the rest of the transaction; False when the lease is lost.
+
+    What the transaction does after this is fenced: nobody can take the job before it ends.
+    """
+    row = select(Job.id).where(_is_held(held)).with_for_update()
+    return session.scalar(row) is not None
+
+
+def finish(session: Session, held: Claim, result: dict[str, Any] | None) -> bool:
+    """The job is done; False when the lease is lost."""
+    return _move(session, held, state=State.DONE, result=result, progress=1, **_ended())
+
+
+def fail(session: Session, held: Claim, error: errors.QuaverError) -> bool:
+    """The job has failed for good; False when the lease is lost."""
+    return _move(session, held, state=State.FAILED, error=error.to_json(), **_ended())
+
+
+def put_back(session: Session, held: Claim, error: errors.QuaverError, *, delay: timedelta) -> bool:
+    """Queue the job again, to be tried after `delay`; False when the lease is lost."""
+    return _move(
+        session,
+        held,
+        state=State.QUEUED,
+        error=error.to_json(),
+        lease_token=None,
+        lease_until=None,
+        not_before=func.clock_timestamp() + delay,
+    )
+
+
+def expired(session: Session) -> Sequence[Claim]:
+    """Jobs whose worker has gone or is frozen, locked until the transaction ends.
+
+    One that is being settled this moment is skipped: its settling transaction holds the row.
+    """
+    rows = session.execute(
+        select(Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt)
+        .where(Job.state == State.RUNNING, Job.lease_until < func.clock_timestamp())
+        .with_for_update(skip_locked=True)
+    )
+    return [Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt) for row in rows]
+
+
+def unhinted(session: Session, kind: str, *, older_than: timedelta, limit: int) -> list[UUID]:
+    """Queued jobs that are due and whose last hint is so old that it may be lost, oldest first.
+
+    They count as hinted from now on.
+    """
+    now = func.clock_timestamp()
+    due = (
+        select(Job.id)
+        .where(
+            Job.state == State.QUEUED,
+            Job.kind == kind,
+            func.greatest(Job.hinted_at, Job.not_before) <= now - older_than,
+        )
+        .order_by(Job.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = update(Job).where(Job.id.in_(due)).values(hinted_at=now).returning(Job.id)
+    return list(session.scalars(statement))
+
+
+def _is_held(held: Claim) -> ColumnElement[bool]:
+    return (Job.id == held.job_id) & (Job.lease_token == held.lease_token)
+
+
+def _ended() -> dict[str, Any]:
+    return {"lease_token": None, "lease_until": None, "finished_at": func.clock_timestamp()}
+
+
+def _move(session: Session, held: Claim, **values: Any) -> bool:
+    moved = session.execute(update(Job).where(_is_held(held)).values(**values).returning(Job.id))
+    return moved.one_or_none() is not None
+
+
+def abandoned(kind: str) -> errors.QuaverError:
+    """What to tell a user whose job could not be done for reasons that are not theirs."""
+    if kind == CONVERT:
+        return errors.ConversionFailed(
+            "The conversion was tried several times and broke off each time. Upload the recording "
+            "again; if that fails too, it may hold something the encoder cannot take."
+        )
+    return errors.QueueUnavailable(
+        "The workers broke off several times; nothing was stored. Try again in a moment.",
+        retry_after_seconds=30,
+    )
+
+
+def celery_app(redis_url: str) -> Celery:
+    """A Celery application as hints need it: no results, and little patience with the broker.
+
+    Results would make every send subscribe to a channel that nobody reads; and without socket
+    timeouts a frozen Redis would hang whoever talks to it for ever.
+    """
+    app = Celery("quaver", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_routes={"records.*": {"queue": "records"}, "questions.*": {"queue": "questions"}},
+        task_send_sent_event=True,  # Flower shows a task from the moment it is queued.
+        broker_connection_timeout=3,
+        broker_transport_options={
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+            "visibility_timeout": 600,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            # Who sends tries twice in a tenth of a second; left to itself it tries for six.
+            "max_retries": 1,
+            "interval_start": 0.1,
+        },
+    )
+    return app
+
+
+class Hints:
+    """Sends hints. The message's id is the job's, so Flower and the API name the same thing."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, job_id: UUID, kind: str) -> None:
+        """Tell the workers of a job. It blocks for some seconds at worst and never raises.
+
+        A hint that cannot be sent is not worth an error: the sweep sends it again.
+        """
+        try:
+            self._app.send_task(kind, args=[str(job_id)], task_id=str(job_id), retry=False)
+        except (OperationalError, OSError) as error:
+            log.warning("hint for job %s not sent, the sweep will send it: %s", job_id, error)
+
+    def waiting(self, kind: str) -> int:
+        """How many hints of this kind no worker has taken yet.
+
+        Raises:
+            QueueUnavailable: the broker is away.
+        """
+        queue = self._app.amqp.router.route({}, kind)["queue"]
+        try:
+            with self._app.connection_for_read() as connection:
+                return int(queue(connection.default_channel).queue_declare().message_count)
+        except (OperationalError, OSError) as error:
+            raise errors.QueueUnavailable from error

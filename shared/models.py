@@ -1,0 +1,152 @@
+"""The tables. What may be done with their rows is in the module named after each noun."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class State(StrEnum):
+    """Where a job stands: queued → running → done or failed, and from running back to queued."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {State.DONE, State.FAILED}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy declares it so.
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        bytes: LargeBinary,
+    }
+
+
+class Job(Base):
+    """A unit of work. This row is the truth about it; a Celery message is only a hint."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    kind: Mapped[str]
+    """Name of the Celery task that does it, such as `records.convert`."""
+    state: Mapped[str] = mapped_column(server_default=State.QUEUED)
+    payload: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    """`QuaverError.to_json()`: why it failed or, while it is queued, why the last attempt did."""
+    progress: Mapped[float] = mapped_column(server_default="0")
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    """How often it was claimed; counted before the work starts, so that a job which kills its
+    worker each time is found out."""
+    lease_token: Mapped[UUID | None]
+    lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
+    hinted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'running', 'done', 'failed')", name="state"),
+        CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
+        CheckConstraint("(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="end"),
+        Index("ix_jobs_open", "state", postgresql_where=text("state IN ('queued', 'running')")),
+    )
+
+
+class User(Base):
+    """Someone who may add recordings."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str]
+    name_key: Mapped[str] = mapped_column(unique=True)
+    """The name case-folded: what makes two names the same."""
+    token_sha256: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Record(Base):
+    """A stored sound. Its state is that of its job."""
+
+    __tablename__ = "records"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    filename: Mapped[str]
+    """Name of the download: the upload's own, ending in .mp3."""
+    wav: Mapped[dict[str, Any]]
+    """What the upload's header says: `wav.Wav.to_json()`."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    duration_seconds: Mapped[float | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None]
+    stored_at: Mapped[datetime | None]
+    """These four describe the MP3 and are set in the transaction that stores it."""
+
+
+class Chunk(Base):
+    """A piece of a record's MP3. Pieces follow each other without gaps from byte 0."""
+
+    __tablename__ = "chunks"
+
+    record_id: Mapped[UUID] = mapped_column(
+        ForeignKey("records.id", ondelete="CASCADE"), primary_key=True
+    )
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Offset of the piece's first byte in the MP3."""
+    data: Mapped[bytes]
+    """Kept uncompressed outside the row (STORAGE EXTERNAL): MP3 does not compress."""
+
+
+class Question(Base):
+    """A quiz question. Ids rise in the order in which questions were committed."""
+
+    __tablename__ = "questions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source: Mapped[str]
+    source_id: Mapped[str]
+    question: Mapped[str]
+    text_key: Mapped[bytes] = mapped_column(unique=True)
+    """SHA-256 of the text with case and white space folded: what makes two texts the same."""
+    answer: Mapped[str]
+    category: Mapped[str | None]
+    created_at: Mapped[datetime]
+    """When the question was written, by its source's word; else when it was saved."""
+    saved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("source", "source_id"),)

@@ -1,0 +1,136 @@
+"""Where uploads wait for their conversion: a place that every API and every worker can reach."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from shared import errors
+
+PART = ".part"
+
+
+class Upload(Protocol):
+    """An upload that is arriving."""
+
+    def write(self, block: bytes) -> None:
+        """Append bytes. Raises: StorageFull."""
+
+    def commit(self) -> None:
+        """Make it durable and visible under its id. Raises: StorageFull."""
+
+    def discard(self) -> None:
+        """Leave nothing behind; no effect after `commit`."""
+
+
+class UploadStore(Protocol):
+    """Keeps uploads by id. Its methods block, and may be called from any thread."""
+
+    def create(self, upload_id: UUID) -> Upload: ...
+
+    def open(self, upload_id: UUID) -> BinaryIO:
+        """The bytes of a committed upload. Raises: FileNotFoundError."""
+
+    def delete(self, upload_id: UUID) -> None:
+        """Forget an upload; one that is not there is no error."""
+
+    def ages(self) -> Iterator[tuple[UUID, float]]:
+        """All uploads, arriving ones included, with the seconds since they were last written."""
+
+    def check(self) -> None:
+        """Raises an OSError when nothing can be stored here."""
+
+
+class FolderStore:
+    """A folder, which on several machines must be one shared file system."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def create(self, upload_id: UUID) -> "FolderUpload":
+        with _storage_errors():
+            return FolderUpload(self._path(upload_id))
+
+    def open(self, upload_id: UUID) -> BinaryIO:
+        return self._path(upload_id).open("rb")
+
+    def delete(self, upload_id: UUID) -> None:
+        path = self._path(upload_id)
+        path.unlink(missing_ok=True)
+        _part(path).unlink(missing_ok=True)
+
+    def ages(self) -> Iterator[tuple[UUID, float]]:
+        now = time.time()
+        for entry in self._folder.iterdir():
+            # Another process may remove a file at any moment, and the folder may hold others.
+            with suppress(FileNotFoundError, ValueError):
+                yield UUID(entry.name.removesuffix(PART)), now - entry.stat().st_mtime
+
+    def check(self) -> None:
+        probe = self._folder / f".check-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+
+    def _path(self, upload_id: UUID) -> Path:
+        return self._folder / str(upload_id)
+
+
+class FolderUpload:
+    """A file `<id>.part` that takes its final name once all its bytes are on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _part(path).open("xb")
+
+    def write(self, block: bytes) -> None:
+        with _storage_errors():
+            self._file.write(block)
+
+    def commit(self) -> None:
+        """Data, then name, then folder: after a power cut the name stands for whole data or not at
+        all.
+        """
+        with _storage_errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            _part(self._path).rename(self._path)
+            _fsync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        with suppress(OSError):  # What could not be flushed is not wanted any more.
+            self._file.close()
+        _part(self._path).unlink(missing_ok=True)
+
+
+def from_url(url: str) -> UploadStore:
+    """The store that a URL such as `file:///srv/uploads` names."""
+    return FolderStore(Path(unquote(urlsplit(url).path)))
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise errors.StorageFull(retry_after_seconds=60) from error
+        raise

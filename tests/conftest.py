@@ -1,0 +1,126 @@
+"""Real servers for all tests: one PostgreSQL and one Valkey a session, a fresh database a test."""
+
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from launcher import postgres, valkey
+from shared import database as databases
+from shared import jobs, migrations, signals
+from shared.database import Database
+from worker.lease import Lease
+
+TEMPLATE = "migrated"
+
+_numbers = itertools.count(1)
+_connect = socket.socket.connect
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """Nothing that is tested here may speak to anybody but this machine."""
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in {
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        }:
+            raise PermissionError(f"a test tried to connect to {address}")
+        _connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        yield
+
+
+@pytest.fixture(scope="session")
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Makes and drops databases on a private PostgreSQL with a migrated template."""
+    with postgres.Server(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+        engine = create_engine(_sqlalchemy_url(server.url), isolation_level="AUTOCOMMIT")
+        _execute(engine, f"CREATE DATABASE {TEMPLATE}")
+        migrations.upgrade(_with_database(server.url, TEMPLATE))
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def empty_database_url(admin: Engine) -> Iterator[str]:
+    """A database without tables."""
+    yield from _new_database(admin, "template1")
+
+
+@pytest.fixture
+def database_url(admin: Engine) -> Iterator[str]:
+    """A database with all tables and no rows, of this test alone."""
+    yield from _new_database(admin, TEMPLATE)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    engine = databases.connect(
+        database_url, application="test", pool_size=30, statement_timeout_seconds=20
+    )
+    yield Database(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey.Server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(broker: str) -> str:
+    """A broker that holds nothing."""
+    client = signals.connect(broker)
+    client.flushall()
+    client.close()
+    return broker
+
+
+@pytest.fixture
+def new_lease(database: Database) -> Callable[..., Lease]:
+    """Makes a job and claims it, as a worker does: `new_lease("questions.collect", count=3)`."""
+
+    def make(kind: str, *, seconds: float = 60, **payload: Any) -> Lease:
+        duration = timedelta(seconds=seconds)
+        with database.transaction() as session:
+            job = jobs.create(session, kind, payload)
+            claim = jobs.claim(session, job.id, lease=duration)
+        assert claim is not None
+        return Lease(claim, duration=duration, database=database, publish=lambda *_: None)
+
+    return make
+
+
+def _new_database(admin: Engine, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}_{uuid4().hex[:8]}"
+    _execute(admin, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield _with_database(admin.url.render_as_string(hide_password=False), name)
+    _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(engine: Engine, statement: str) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+
+
+def _sqlalchemy_url(url: str) -> str:
+    return make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def _with_database(url: str, name: str) -> str:
+    return (
+        make_url(url)
+        .set(drivername="postgresql", database=name)
+        .render_as_string(hide_password=False)
+    )

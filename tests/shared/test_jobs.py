@@ -1,0 +1,194 @@
+"""The moves of a job's row, each judged by what a second worker can do afterwards."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text, update
+
+from shared import errors, jobs
+from shared.database import Database
+from shared.models import Job, State
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def job_id(database: Database) -> UUID:
+    with database.transaction() as session:
+        return jobs.create(session, jobs.COLLECT, {"count": 3}).id
+
+
+def claim(database: Database, job_id: UUID, lease: timedelta = MINUTE) -> jobs.Claim | None:
+    with database.transaction() as session:
+        return jobs.claim(session, job_id, lease=lease)
+
+
+def held(database: Database, job_id: UUID, lease: timedelta = MINUTE) -> jobs.Claim:
+    claimed = claim(database, job_id, lease)
+    assert claimed is not None
+    return claimed
+
+
+def read(database: Database, job_id: UUID) -> Job:
+    with database.transaction() as session:
+        return jobs.get(session, job_id)
+
+
+def test_a_claim_counts_the_attempt_and_carries_the_payload(
+    database: Database, job_id: UUID
+) -> None:
+    claimed = held(database, job_id)
+
+    assert (claimed.payload, claimed.attempt) == ({"count": 3}, 1)
+    assert read(database, job_id).state == State.RUNNING
+
+
+def test_of_many_claims_at_once_one_succeeds(database: Database, job_id: UUID) -> None:
+    with ThreadPoolExecutor(20) as threads:
+        claims = list(threads.map(lambda _: claim(database, job_id), range(20)))
+
+    assert sum(claimed is not None for claimed in claims) == 1
+
+
+def test_an_unknown_job_cannot_be_claimed(database: Database) -> None:
+    assert claim(database, uuid4()) is None
+
+
+def test_a_job_put_back_waits_for_its_delay(database: Database, job_id: UUID) -> None:
+    first = held(database, job_id)
+
+    with database.transaction() as session:
+        jobs.put_back(session, first, errors.StorageFull(), delay=timedelta(hours=1))
+
+    assert claim(database, job_id) is None
+    assert read(database, job_id).state == State.QUEUED
+
+
+def test_a_job_put_back_counts_its_next_attempt(database: Database, job_id: UUID) -> None:
+    first = held(database, job_id)
+
+    with database.transaction() as session:
+        jobs.put_back(session, first, errors.StorageFull(), delay=timedelta())
+
+    assert held(database, job_id).attempt == 2
+
+
+@pytest.mark.parametrize("move", ["extend", "hold", "finish", "fail", "put_back"])
+def test_who_lost_the_lease_can_do_nothing(database: Database, job_id: UUID, move: str) -> None:
+    zombie = held(database, job_id)
+    with database.transaction() as session:
+        jobs.put_back(session, zombie, errors.StorageFull(), delay=timedelta())
+    heir = held(database, job_id)
+    arguments: dict[str, dict[str, Any]] = {
+        "extend": {"lease": MINUTE, "progress": 0.5},
+        "finish": {"result": {}},
+        "fail": {"error": errors.StorageFull()},
+        "put_back": {"error": errors.StorageFull(), "delay": MINUTE},
+    }
+
+    with database.transaction() as session:
+        assert not getattr(jobs, move)(session, zombie, **arguments.get(move, {}))
+
+    with database.transaction() as session:
+        assert jobs.hold(session, heir)
+
+
+def test_a_finished_job_has_its_result_and_cannot_be_claimed(
+    database: Database, job_id: UUID
+) -> None:
+    claimed = held(database, job_id)
+
+    with database.transaction() as session:
+        assert jobs.finish(session, claimed, {"id": 7})
+
+    job = read(database, job_id)
+    assert (job.state, job.result, job.progress) == (State.DONE, {"id": 7}, 1)
+    assert job.finished_at is not None
+    assert claim(database, job_id) is None
+
+
+def test_a_failed_job_keeps_its_error(database: Database, job_id: UUID) -> None:
+    claimed = held(database, job_id)
+
+    with database.transaction() as session:
+        jobs.fail(session, claimed, errors.QuestionsExhausted("Too few.", found=2))
+
+    stored = read(database, job_id).error
+    assert stored is not None
+    error = errors.QuaverError.from_json(stored)
+    assert isinstance(error, errors.QuestionsExhausted)
+    assert (error.detail, error.members) == ("Too few.", {"found": 2})
+
+
+def test_only_leases_that_ran_out_are_expired(database: Database, job_id: UUID) -> None:
+    with database.transaction() as session:
+        fresh = jobs.create(session, jobs.COLLECT, {}).id
+    held(database, fresh)
+    dead = held(database, job_id, lease=timedelta(seconds=-1))
+
+    with database.transaction() as session:
+        assert jobs.expired(session) == [dead]
+
+
+def test_a_job_that_is_being_settled_is_not_expired(database: Database, job_id: UUID) -> None:
+    slow = held(database, job_id, lease=timedelta(seconds=-1))
+
+    with database.transaction() as settling, database.transaction() as sweeping:
+        assert jobs.hold(settling, slow)
+        assert jobs.expired(sweeping) == []
+
+
+def test_old_hints_are_sent_again_and_then_count_as_new(database: Database, job_id: UUID) -> None:
+    with database.transaction() as session:
+        jobs.create(session, jobs.COLLECT, {})
+        session.execute(
+            update(Job).where(Job.id == job_id).values(hinted_at=text("now() - interval '1 hour'"))
+        )
+
+    def unhinted() -> list[UUID]:
+        with database.transaction() as session:
+            return jobs.unhinted(session, jobs.COLLECT, older_than=MINUTE, limit=10)
+
+    # The other job's hint is too young, and a job that was put off is not due.
+    assert unhinted() == []
+    with database.transaction() as session:
+        session.execute(update(Job).values(not_before=text("now() - interval '1 hour'")))
+    assert unhinted() == [job_id]
+    assert unhinted() == []
+
+
+def test_final_ids_are_those_of_ended_jobs(database: Database, job_id: UUID) -> None:
+    with database.transaction() as session:
+        other = jobs.create(session, jobs.COLLECT, {}).id
+    claimed = held(database, job_id)
+    with database.transaction() as session:
+        jobs.finish(session, claimed, None)
+
+    with database.transaction() as session:
+        assert jobs.final_ids(session, [job_id, other]) == {job_id}
+
+
+def test_an_unknown_job_is_not_found(database: Database) -> None:
+    with pytest.raises(errors.JobNotFound), database.transaction() as session:
+        jobs.get(session, uuid4())
+
+
+def test_hints_wait_in_the_queue_of_their_kind(redis_url: str) -> None:
+    hints = jobs.Hints(jobs.celery_app(redis_url))
+
+    hints.send(uuid4(), jobs.COLLECT)
+    hints.send(uuid4(), jobs.COLLECT)
+
+    assert (hints.waiting(jobs.COLLECT), hints.waiting(jobs.CONVERT)) == (2, 0)
+
+
+def test_a_hint_to_a_broker_that_is_away_is_no_error() -> None:
+    hints = jobs.Hints(jobs.celery_app("redis://127.0.0.1:1/0"))
+
+    hints.send(uuid4(), jobs.COLLECT)
+
+    with pytest.raises(errors.QueueUnavailable):
+        hints.waiting(jobs.COLLECT)
