@@ -6,6 +6,7 @@ which is how compose files and shells say "default".
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -23,10 +24,9 @@ class SettingsError(Exception):
 
 def _usable_cpus() -> int:
     """CPUs this process may run on, which in a container can be fewer than the machine has."""
-    try:
+    if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS has no affinity.
-        return os.cpu_count() or 1
+    return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):

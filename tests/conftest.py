@@ -41,9 +41,9 @@ def loopback_only() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def admin() -> Iterator[Engine]:
     """Makes and drops databases on a private PostgreSQL with a migrated template."""
-    with postgres.Server(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+    with postgres.temporary() as server:
         engine = create_engine(_sqlalchemy_url(server.url), isolation_level="AUTOCOMMIT")
         _execute(engine, f"CREATE DATABASE {TEMPLATE}")
         migrations.upgrade(_with_database(server.url, TEMPLATE))
