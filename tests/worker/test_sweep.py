@@ -1,0 +1,174 @@
+"""What the sweep finds and what it leaves alone."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+from shared import errors, jobs, records, users
+from shared.database import Database
+from shared.models import Job, State
+from shared.store import FolderStore
+from worker.lease import Lease
+from worker.sweep import LOCK_KEY, STALE_SECONDS, Sweep
+
+NewLease = Callable[..., Lease]
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+@pytest.fixture
+def hints(redis_url: str) -> jobs.Hints:
+    return jobs.Hints(jobs.celery_app(redis_url))
+
+
+@pytest.fixture
+def sweep(database: Database, uploads: FolderStore, hints: jobs.Hints) -> Sweep:
+    return Sweep(
+        database=database,
+        uploads=uploads,
+        publish=lambda *_: None,
+        hints=hints,
+        max_attempts=2,
+        hint_age=timedelta(seconds=5),
+    )
+
+
+def expire(database: Database, job_id: UUID, *, attempt: int) -> None:
+    with database.transaction() as session:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(lease_until=func.now() - text("interval '1 second'"), attempt=attempt)
+        )
+
+
+def read(database: Database, job_id: UUID) -> Job:
+    with database.transaction() as session:
+        return jobs.get(session, job_id)
+
+
+def store_upload(uploads: FolderStore, upload_id: UUID, *, age_seconds: float = 0) -> Path:
+    upload = uploads.create(upload_id)
+    upload.write(b"RIFF")
+    upload.commit()
+    path = uploads._path(upload_id)
+    then = time.time() - age_seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def new_record(database: Database) -> tuple[UUID, UUID]:
+    """Ids of a record and its queued job."""
+    with database.transaction() as session:
+        user_id, _ = users.create(session, str(uuid4()))
+        job = jobs.create(session, jobs.CONVERT, {})
+        record = records.create(
+            session, record_id=uuid4(), user_id=user_id, job_id=job.id, filename="", wav={}
+        )
+        return record.id, job.id
+
+
+def test_a_job_whose_worker_died_is_queued_and_hinted_again(
+    database: Database, new_lease: NewLease, sweep: Sweep, hints: jobs.Hints
+) -> None:
+    lease = new_lease(jobs.COLLECT)
+    expire(database, lease.job_id, attempt=1)
+
+    sweep.run()
+
+    assert hints.waiting(jobs.COLLECT) == 1
+    assert read(database, lease.job_id).state == State.QUEUED
+    with database.transaction() as session:
+        assert jobs.claim(session, lease.job_id, lease=timedelta(minutes=1)) is not None
+
+
+def test_a_job_that_broke_off_too_often_fails_with_a_reason(
+    database: Database, new_lease: NewLease, sweep: Sweep
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    expire(database, lease.job_id, attempt=2)
+
+    sweep.run()
+
+    job = read(database, lease.job_id)
+    assert job.state == State.FAILED
+    assert job.error is not None
+    assert job.error["slug"] == errors.ConversionFailed.slug
+
+
+def test_a_living_job_is_left_alone(database: Database, new_lease: NewLease, sweep: Sweep) -> None:
+    lease = new_lease(jobs.COLLECT)
+
+    sweep.run()
+
+    assert read(database, lease.job_id).state == State.RUNNING
+
+
+def test_a_lost_hint_is_sent_again(database: Database, sweep: Sweep, hints: jobs.Hints) -> None:
+    with database.transaction() as session:
+        job = jobs.create(session, jobs.CONVERT, {})
+        job.hinted_at = job.not_before = func.now() - text("interval '6 seconds'")
+
+    sweep.run()
+
+    assert (hints.waiting(jobs.CONVERT), hints.waiting(jobs.COLLECT)) == (1, 0)
+
+
+def test_a_long_queue_is_not_hinted_again(
+    database: Database, sweep: Sweep, hints: jobs.Hints
+) -> None:
+    with database.transaction() as session:
+        job = jobs.create(session, jobs.COLLECT, {})
+        job.hinted_at = job.not_before = func.now() - text("interval '1 hour'")
+    for _ in range(100):
+        hints.send(uuid4(), jobs.COLLECT)
+
+    sweep.run()
+
+    assert hints.waiting(jobs.COLLECT) == 100
+
+
+def test_one_sweep_at_a_time(database: Database, new_lease: NewLease, sweep: Sweep) -> None:
+    lease = new_lease(jobs.COLLECT)
+    expire(database, lease.job_id, attempt=1)
+
+    with database.transaction() as other:
+        other.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+        sweep.run()
+
+    assert read(database, lease.job_id).state == State.RUNNING
+
+
+def test_an_ended_jobs_upload_is_deleted(
+    database: Database, uploads: FolderStore, sweep: Sweep
+) -> None:
+    record_id, job_id = new_record(database)
+    path = store_upload(uploads, record_id)
+    sweep.run()
+    assert path.exists()
+
+    with database.transaction() as session:
+        claim = jobs.claim(session, job_id, lease=timedelta(minutes=1))
+        assert claim is not None
+        jobs.finish(session, claim, None)
+    sweep.run()
+
+    assert not path.exists()
+
+
+def test_an_upload_without_a_record_is_given_time(uploads: FolderStore, sweep: Sweep) -> None:
+    fresh = store_upload(uploads, uuid4())
+    stale = store_upload(uploads, uuid4(), age_seconds=STALE_SECONDS + 1)
+
+    sweep.run()
+
+    assert (fresh.exists(), stale.exists()) == (True, False)

@@ -1,0 +1,37 @@
+"""Start one of the worker's processes: `python -m worker records`, `questions` or `flower`."""
+
+import sys
+from pathlib import Path
+
+from worker.app import QUESTION_THREADS, app, settings
+
+
+def _worker(group: str, *pool: str) -> list[str]:
+    return [
+        "worker",
+        f"--queues={group}",
+        f"--hostname={group}@%h",
+        "--loglevel=INFO",
+        "--without-gossip",
+        "--without-mingle",
+        *pool,
+    ]
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["records"]:
+            # One process per core: LAME keeps a core busy.
+            pool = ("--pool=prefork", f"--concurrency={settings.worker_concurrency}")
+            app.start(_worker("records", *pool))
+        case ["questions"]:
+            # Threads: this work waits for other people's servers.
+            app.start(_worker("questions", "--pool=threads", f"--concurrency={QUESTION_THREADS}"))
+        case ["flower"]:
+            app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
+        case _:
+            sys.exit("usage: python -m worker records|questions|flower")
+
+
+if __name__ == "__main__":
+    main()

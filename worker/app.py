@@ -1,0 +1,129 @@
+"""The worker's composition root: the Celery application, and what a worker process works with."""
+
+import functools
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import celery.signals
+from celery import Celery
+from redis import Redis
+
+from shared import database, jobs, signals, store
+from shared.database import Database
+from shared.settings import Settings, SettingsError
+from worker.breaker import Breaker
+from worker.lease import Publish
+from worker.sources import QuestionSource, sources_from
+from worker.sweep import Sweep
+
+STATEMENT_TIMEOUT_SECONDS = 300
+"""Generous: storing the MP3 of a day-long recording is one statement."""
+
+QUESTION_THREADS = 16
+QUESTION_SECONDS = 25
+"""How long sources are asked: who waits for the usual 30 seconds still gets the answer."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a process works with. Connections belong to the process that opened them."""
+
+    database: Database
+    uploads: store.UploadStore
+    publish: Publish
+    breaker: Breaker
+    sources: list[QuestionSource]
+    lease: timedelta
+    max_attempts: int
+    mp3_quality: int
+    most_seconds: float
+    """Duration of the longest sound to be converted."""
+
+
+def _load_settings() -> Settings:
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    if settings.database_url is None or settings.redis_url is None:
+        raise SystemExit("A worker needs DATABASE_URL and REDIS_URL; `make run` sets both.")
+    return settings
+
+
+def _make_app(settings: Settings) -> Celery:
+    app = jobs.celery_app(str(settings.redis_url))
+    app.conf.update(
+        imports=["worker.tasks"],
+        # Acknowledged when the work has ended. That is a courtesy, not a safeguard: what gets
+        # lost all the same, the sweep finds in the database.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=20,
+        worker_send_task_events=True,  # For Flower.
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+    )
+    return app
+
+
+settings = _load_settings()
+app = _make_app(settings)
+
+
+def open_workplace() -> Workplace:
+    redis = signals.connect(str(settings.redis_url))
+    engine = database.connect(
+        str(settings.database_url),
+        application="worker",
+        pool_size=2 * QUESTION_THREADS,  # One for each thread's work and one for its heartbeat.
+        statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+    )
+    return Workplace(
+        database=Database(engine),
+        uploads=store.from_url(settings.uploads),
+        publish=functools.partial(signals.publish, redis),
+        breaker=Breaker(redis),
+        sources=sources_from(settings.question_sources),
+        lease=timedelta(seconds=settings.job_lease_seconds),
+        max_attempts=settings.job_max_attempts,
+        mp3_quality=settings.mp3_quality,
+        most_seconds=settings.max_duration_seconds,
+    )
+
+
+workplace = functools.cache(open_workplace)
+"""The one workplace of this process, opened by its first task: after the fork, never before."""
+
+
+@celery.signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _start_sweeping(**_: Any) -> None:
+    """Every worker sweeps, in its main process; a lock lets one at a time."""
+    place = open_workplace()  # Its own: the pool's children must not inherit its connections.
+    sweep = Sweep(
+        database=place.database,
+        uploads=place.uploads,
+        publish=place.publish,
+        hints=jobs.Hints(app),
+        max_attempts=place.max_attempts,
+        hint_age=timedelta(seconds=settings.sweep_seconds),
+    )
+    threading.Thread(
+        target=sweep.run_forever, args=(settings.sweep_seconds,), name="sweep", daemon=True
+    ).start()
+
+
+@celery.signals.heartbeat_sent.connect  # type: ignore[untyped-decorator]
+def _announce(sender: Any, **_: Any) -> None:
+    """Tell the API's health check that this worker's main loop turns."""
+    group, _at, _host = sender.eventer.hostname.partition("@")
+    signals.announce(_redis(), group)
+
+
+@functools.cache
+def _redis() -> Redis:
+    return signals.connect(str(settings.redis_url))

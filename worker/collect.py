@@ -1,0 +1,182 @@
+"""Collect questions: ask the sources until N of what they gave is new, then store exactly N."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from shared import errors, questions
+from shared.database import Database
+from shared.questions import Candidate
+from worker.breaker import Breaker, Outage
+from worker.lease import Lease
+from worker.sources import QuestionSource, SourceError
+
+MOST_FRUITLESS = 8
+"""After so many batches in a row without anything new, a source counts as exhausted."""
+
+ASK_AGAIN_SECONDS = 60
+"""What `Retry-After` says when every source works and none has anything new."""
+
+log = logging.getLogger(__name__)
+
+
+def collect(
+    lease: Lease,
+    *,
+    count: int,
+    sources: Sequence[QuestionSource],
+    database: Database,
+    breaker: Breaker,
+    deadline_seconds: float,
+) -> None:
+    """Store `count` new questions and settle the job with the question that was newest before.
+
+    The sources are asked in order. Those that failed a moment ago come last: with the others
+    sufficing, nobody waits for them. Each has an equal share of the time that is left, so that
+    one which hangs leaves the next ones theirs. No transaction is open while a source is asked.
+
+    Raises:
+        QuestionsExhausted: `found`, and no more, are new; nothing was stored.
+        QuestionSourceUnavailable: no source gave a single question, old or new.
+        LeaseLost: the job is somebody else's now.
+    """
+    search = _Search(lease, count, database)
+    outages = breaker.outages(source.name for source in sources)
+    answers = []
+    for source, seconds in _turns(sources, outages, deadline_seconds):
+        answer = _ask(search, source, breaker, outages.get(source.name), seconds)
+        if search.is_settled:
+            return
+        answers.append(answer)
+    raise _too_few(search, answers)
+
+
+def _turns(
+    sources: Sequence[QuestionSource], outages: dict[str, Outage], deadline_seconds: float
+) -> Iterator[tuple[QuestionSource, float]]:
+    """The sources in the order to be asked, each with the seconds it may take."""
+    end = time.monotonic() + deadline_seconds
+    ordered = sorted(sources, key=lambda source: source.name in outages)  # Stable.
+    for position, source in enumerate(ordered):
+        yield source, max(0, end - time.monotonic()) / (len(ordered) - position)
+
+
+class _Answer(NamedTuple):
+    """Why a source did not bring enough, and after how many seconds that may change."""
+
+    source: str
+    reason: str
+    retry_after_seconds: int | None = None
+
+
+def _ask(
+    search: "_Search",
+    source: QuestionSource,
+    breaker: Breaker,
+    outage: Outage | None,
+    seconds: float,
+) -> _Answer:
+    """Have `search` use a source; one that is being passed over, only if no other job does."""
+    if outage is None:
+        return _use(search, source, breaker, seconds)
+    with breaker.probe(source.name, seconds=seconds) as is_free:
+        if is_free:
+            return _use(search, source, breaker, seconds)
+        return _Answer(source.name, *outage)
+
+
+def _use(search: "_Search", source: QuestionSource, breaker: Breaker, seconds: float) -> _Answer:
+    """Have `search` use a source, and let the other workers know how it did."""
+    deadline = time.monotonic() + seconds
+    try:
+        reason = search.use(source, deadline)
+    except SourceError as error:
+        wish = error.retry_after_seconds or 0
+        closed_for = breaker.trip(source.name, error.reason, at_least_seconds=wish)
+        return _Answer(source.name, error.reason, closed_for)
+    breaker.reset(source.name)
+    return _Answer(source.name, reason)
+
+
+class _Search:
+    """What one job has found so far."""
+
+    def __init__(self, lease: Lease, count: int, database: Database) -> None:
+        self.count = count
+        self.new: list[Candidate] = []
+        self.is_anything_usable = False
+        self.is_settled = False
+        self._lease = lease
+        self._database = database
+
+    def use(self, source: QuestionSource, deadline: float) -> str:
+        """Fetch from a source, at least once, until the job is settled; else returns what stopped.
+
+        First as many as are missing. If that was not enough, the source repeats itself or others
+        were faster: from then on it is asked for all it gives at a time, which finds the last new
+        ones of a small source in a few batches; what is too much is kept as spares.
+
+        Raises: SourceError.
+        """
+        wanted = self.count - len(self.new)
+        fruitless = 0
+        while fruitless < MOST_FRUITLESS:
+            self._lease.check()
+            started = time.monotonic()
+            batch = source.fetch(min(wanted, source.most_per_request), deadline)
+            if not batch:
+                return "has no more questions"
+            self.is_anything_usable = True
+            fruitless = 0 if self._keep_new(batch) else fruitless + 1
+            self._settle_if_enough()
+            if self.is_settled:
+                return "brought enough"
+            now = time.monotonic()
+            # A batch that cannot be expected to end in time would be cut off, and look like a
+            # failure of the source.
+            if now + (now - started) >= deadline:
+                return "was too slow to bring more"
+            wanted = source.most_per_request
+        return "has nothing more that is new"
+
+    def _keep_new(self, batch: Sequence[Candidate]) -> bool:
+        """Keep of all candidates those that nobody has stored; whether the batch had any."""
+        had = set(self.new)
+        with self._database.transaction() as session:
+            self.new = questions.unknown(session, [*self.new, *batch])
+        self._lease.report(min(1, len(self.new) / self.count))
+        return not had.issuperset(self.new)
+
+    def _settle_if_enough(self) -> None:
+        """Try to settle. When others were faster, nothing is stored and the search goes on."""
+        if len(self.new) < self.count:
+            return
+        try:
+            with self._lease.settle() as settlement:
+                settlement.result = questions.add(settlement.session, self.new, self.count)
+        except questions.TooFewNew as error:
+            log.info("job %s: %d of %d left", self._lease.job_id, error.found, len(self.new))
+            self._keep_new([])
+        else:
+            self.is_settled = True
+
+
+def _too_few(search: _Search, answers: Sequence[_Answer]) -> errors.QuaverError:
+    waits = [a.retry_after_seconds for a in answers if a.retry_after_seconds is not None]
+    seconds = min(waits, default=ASK_AGAIN_SECONDS)
+    reasons = "; ".join(f"{answer.source} {answer.reason}" for answer in answers)
+    if not search.is_anything_usable:
+        return errors.QuestionSourceUnavailable(
+            f"No source gave any question: {reasons}. "
+            f"Nothing was stored. Try again in {seconds} s.",
+            retry_after_seconds=seconds,
+        )
+    found = len(search.new)
+    advice = f"Ask for at most {found}, or try" if found else "Try"
+    return errors.QuestionsExhausted(
+        f"Of {search.count} questions only {found} would be new: {reasons}. "
+        f"Nothing was stored. {advice} again in {seconds} s.",
+        found=found,
+        retry_after_seconds=seconds,
+    )

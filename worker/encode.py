@@ -1,0 +1,101 @@
+"""16-bit PCM → MP3, with LAME in this process and constant memory."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import lameenc
+import numpy as np
+
+from shared.errors import InvalidWav
+from worker import mp3
+from worker.pcm import Block
+
+_SPEED = 3
+"""LAME's `-q`: the value its VBR presets use; 2 takes three times as long."""
+
+
+@dataclass(frozen=True)
+class Mp3:
+    """What was written."""
+
+    size_bytes: int
+    frames: int
+    """MP3 frames behind the header frame."""
+    sample_frames: int
+    """What a player gives back, per channel, at the MP3's rate."""
+    sample_rate_hz: int
+    channels: int
+
+    @property
+    def duration_seconds(self) -> float:
+        return self.sample_frames / self.sample_rate_hz
+
+
+def output_rate_hz(sample_rate_hz: int) -> int:
+    """The same where MPEG audio has it, else the nearest below; the lowest for those below all."""
+    below = [rate for rate in mp3.SAMPLE_RATES_HZ if rate <= sample_rate_hz]
+    return max(below, default=mp3.SAMPLE_RATES_HZ[0])
+
+
+def resampled(sample_frames: int, from_hz: int, to_hz: int) -> int:
+    """How many sample frames that many become at another rate; a half is rounded up."""
+    return (2 * sample_frames * to_hz + from_hz) // (2 * from_hz)
+
+
+def to_mp3(
+    blocks: Iterable[Block],
+    sink: BinaryIO,
+    *,
+    sample_rate_hz: int,
+    channels: int,
+    quality: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Mp3:
+    """Encode blocks of shape (sample frames, `channels`) and write the MP3 where `sink` stands.
+
+    `sink` must be seekable: the header frame, which counts the others, comes first and is known
+    last. `progress` is told after each block how many sample frames are done; what it raises
+    stops the work.
+
+    Raises:
+        InvalidWav: there were no samples.
+    """
+    rate_hz = output_rate_hz(sample_rate_hz)
+    encoder = _encoder(sample_rate_hz, rate_hz, channels, quality)
+    framer, account = mp3.Framer(), mp3.Account()
+    start = sink.tell()
+    sink.write(bytes(mp3.header_frame_bytes(rate_hz, channels)))
+
+    def write(frames: list[bytes]) -> None:
+        account.add(frames)
+        sink.writelines(frames)
+
+    done = 0
+    for block in blocks:
+        write(framer.feed(encoder.encode(np.ascontiguousarray(block, "<i2"))))
+        done += len(block)
+        progress(done)
+    if not done:
+        raise InvalidWav("The WAV has no samples; record it again.")
+    sample_frames = max(1, resampled(done, sample_rate_hz, rate_hz))
+    write(framer.feed(encoder.flush()))
+
+    end = sink.tell()
+    sink.seek(start)
+    sink.write(mp3.header_frame(account, sample_frames, mp3.Settings(quality, sample_rate_hz)))
+    sink.seek(end)
+    return Mp3(end - start, len(account.sizes), sample_frames, rate_hz, channels)
+
+
+def _encoder(in_rate_hz: int, out_rate_hz: int, channels: int, quality: int) -> Any:
+    encoder = lameenc.Encoder()
+    encoder.silence()
+    encoder.set_vbr(lameenc.VBR_MTRH)
+    encoder.set_vbr_quality(float(quality))
+    encoder.set_quality(_SPEED)
+    encoder.set_channels(channels)
+    encoder.set_in_sample_rate(in_rate_hz)
+    # Left to itself LAME lowers the rate at low qualities.
+    encoder.set_out_sample_rate(out_rate_hz)
+    return encoder

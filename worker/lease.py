@@ -1,0 +1,144 @@
+"""Holding a job: claimed, kept by a heartbeat, and ended in one fenced transaction."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared import errors, jobs
+from shared.database import Database
+from shared.models import State
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[UUID, State, float], None]
+
+REPORT_SECONDS = 0.5
+
+
+class LeaseLost(Exception):
+    """Another worker has the job by now: stop, and leave no trace."""
+
+
+class Settlement:
+    """What a job leaves behind: rows written through `session`, and the `result` in its own."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.result: dict[str, Any] | None = None
+
+
+class Lease:
+    """A claimed job in the hands of this worker."""
+
+    def __init__(
+        self, claim: jobs.Claim, *, duration: timedelta, database: Database, publish: Publish
+    ) -> None:
+        self.job_id = claim.job_id
+        self.kind = claim.kind
+        self.payload = claim.payload
+        self.attempt = claim.attempt
+        self.progress = 0.0
+        self._claim = claim
+        self._duration = duration
+        self._database = database
+        self._publish = publish
+        self._lost = threading.Event()
+        self._beat_now = threading.Event()
+        self._reported_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raises: LeaseLost."""
+        if self._lost.is_set():
+            raise LeaseLost(str(self.job_id))
+
+    def report(self, progress: float) -> None:
+        """Note how far the work is, from 0 to 1; who watches is told at most twice a second.
+
+        Raises: LeaseLost.
+        """
+        self.check()
+        self.progress = progress
+        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = time.monotonic()
+            self._beat_now.set()
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Extend the lease, in a thread of its own, while the block runs."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(ended,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self._beat_now.set()
+            thread.join()
+
+    def _beat(self, ended: threading.Event) -> None:
+        """Three times in the lease's length and at every report, until the end or the loss."""
+        lease_seconds = self._duration.total_seconds()
+        deadline = time.monotonic() + lease_seconds
+        while not self._lost.is_set():
+            self._beat_now.wait(lease_seconds / 3)
+            self._beat_now.clear()
+            if ended.is_set():
+                return
+            started = time.monotonic()
+            try:
+                self._extend()
+                deadline = started + lease_seconds
+            except errors.Unavailable:
+                # Until the lease's end the job is ours, and the outage may be over by then.
+                if time.monotonic() >= deadline:
+                    self._lost.set()
+
+    def _extend(self) -> None:
+        progress = self.progress
+        with self._database.transaction() as session:
+            held = jobs.extend(session, self._claim, lease=self._duration, progress=progress)
+        if held:
+            self._publish(self.job_id, State.RUNNING, progress)
+        else:
+            self._lost.set()
+
+    @contextmanager
+    def settle(self) -> Iterator[Settlement]:
+        """One transaction for the job's effects and its end.
+
+        It holds the job's row from the first statement on, so that no rescue can come between. An
+        exception in the block undoes everything, and the lease is still held.
+
+        Raises: LeaseLost, before or after the block; nothing is kept then.
+        """
+        self.check()
+        with self._database.transaction() as session:
+            self._require(jobs.hold(session, self._claim))
+            settlement = Settlement(session)
+            yield settlement
+            self._require(jobs.finish(session, self._claim, settlement.result))
+        self._publish(self.job_id, State.DONE, 1)
+
+    def fail(self, error: errors.QuaverError) -> None:
+        """The job has failed for good. Raises: LeaseLost."""
+        with self._database.transaction() as session:
+            self._require(jobs.fail(session, self._claim, error))
+        self._publish(self.job_id, State.FAILED, self.progress)
+
+    def put_back(self, error: errors.QuaverError, *, delay: timedelta) -> None:
+        """Another attempt is to be made after `delay`. Raises: LeaseLost."""
+        with self._database.transaction() as session:
+            self._require(jobs.put_back(session, self._claim, error, delay=delay))
+        self._publish(self.job_id, State.QUEUED, self.progress)
+
+    def _require(self, held: bool) -> None:  # noqa: FBT001
+        if not held:
+            self._lost.set()
+            raise LeaseLost(str(self.job_id))

@@ -1,0 +1,103 @@
+"""What makes jobs survive: lost hints sent again, jobs rescued from dead workers, uploads cleared.
+
+Every worker's main process sweeps every `SWEEP_SECONDS`; an advisory lock lets one of them work
+at a time. The timing is this thread's, not Celery beat's, for beat would send its orders through
+the broker whose losses are to be mended.
+"""
+
+import logging
+import time
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared import errors, jobs, records, store
+from shared.database import Database
+from shared.models import State
+from worker.lease import Publish
+
+log = logging.getLogger(__name__)
+
+LOCK_KEY = 0x53574545  # "SWEE"
+
+MOST_HINTS = 100
+"""Hints are sent again only while the broker holds fewer than this: it stays fed, and a long
+queue of healthy jobs does not fill with duplicates."""
+
+STALE_SECONDS = 900
+"""An upload without a record is given up after so long; a living one is written to, or refused,
+within `UPLOAD_STALL_SECONDS`."""
+
+
+class Sweep:
+    """One sweeper. Its methods may be called at any time, by any number of processes."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        uploads: store.UploadStore,
+        publish: Publish,
+        hints: jobs.Hints,
+        max_attempts: int,
+        hint_age: timedelta,
+    ) -> None:
+        self._database = database
+        self._uploads = uploads
+        self._publish = publish
+        self._hints = hints
+        self._max_attempts = max_attempts
+        self._hint_age = hint_age
+
+    def run_forever(self, interval_seconds: float) -> None:
+        while True:
+            try:
+                self.run()
+            except (errors.Unavailable, OSError) as error:
+                log.warning("sweep put off: %r", error)
+            except Exception:
+                log.exception("sweep failed")
+            time.sleep(interval_seconds)
+
+    def run(self) -> None:
+        """Sweep once, unless another process is at it."""
+        with self._database.transaction() as session:
+            if not session.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
+                return
+            rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
+        for held, state in rescued:
+            log.warning("job %s lost its worker and is now %s", held.job_id, state)
+            self._publish(held.job_id, state, 0)
+            if state is State.QUEUED:
+                self._hints.send(held.job_id, held.kind)
+        for kind in jobs.KINDS:
+            self._hint_again(kind)
+        self._clear_uploads()
+
+    def _rescue(self, session: Session, held: jobs.Claim) -> State:
+        """A job that broke off `max_attempts` times is poison: it ends here."""
+        error = jobs.abandoned(held.kind)
+        if held.attempt >= self._max_attempts:
+            jobs.fail(session, held, error)
+            return State.FAILED
+        jobs.put_back(session, held, error, delay=timedelta())
+        return State.QUEUED
+
+    def _hint_again(self, kind: str) -> None:
+        room = MOST_HINTS - self._hints.waiting(kind)
+        if room <= 0:
+            return
+        with self._database.transaction() as session:
+            due = jobs.unhinted(session, kind, older_than=self._hint_age, limit=room)
+        for job_id in due:
+            self._hints.send(job_id, kind)
+
+    def _clear_uploads(self) -> None:
+        """Delete the uploads of ended jobs, and those whose request died before it had a job."""
+        ages = dict(self._uploads.ages())
+        with self._database.transaction() as session:
+            ended = records.converted(session, ages)
+        for upload_id, age_seconds in ages.items():
+            if ended.get(upload_id, age_seconds > STALE_SECONDS):
+                self._uploads.delete(upload_id)

@@ -1,0 +1,88 @@
+"""The Celery tasks: look at the job a hint names, and do it if it is still to be done."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from shared import errors, jobs
+from worker.app import QUESTION_SECONDS, Workplace, app, workplace
+from worker.collect import collect
+from worker.convert import convert
+from worker.lease import Lease, LeaseLost
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name=jobs.CONVERT)  # type: ignore[untyped-decorator]
+def convert_record(job_id: str) -> None:
+    place = workplace()
+    perform(
+        place,
+        UUID(job_id),
+        lambda lease: convert(
+            lease,
+            database=place.database,
+            uploads=place.uploads,
+            quality=place.mp3_quality,
+            most_seconds=place.most_seconds,
+        ),
+    )
+
+
+@app.task(name=jobs.COLLECT)  # type: ignore[untyped-decorator]
+def collect_questions(job_id: str) -> None:
+    place = workplace()
+    perform(
+        place,
+        UUID(job_id),
+        lambda lease: collect(
+            lease,
+            count=lease.payload["count"],
+            sources=place.sources,
+            database=place.database,
+            breaker=place.breaker,
+            deadline_seconds=QUESTION_SECONDS,
+        ),
+    )
+
+
+def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> None:
+    """Claim a job, work on it, and see that its row says how that ended.
+
+    `work` settles the lease itself. Nothing is raised for a job that is somebody else's, or that
+    failed: the row knows. When the row cannot be written, the sweep rescues the job later.
+    """
+    with place.database.transaction() as session:
+        claim = jobs.claim(session, job_id, lease=place.lease)
+    if claim is None:
+        log.info("job %s is not to be done now: a late or doubled hint", job_id)
+        return
+    lease = Lease(claim, duration=place.lease, database=place.database, publish=place.publish)
+    with lease.heartbeat():
+        try:
+            _attempt(lease, work, max_attempts=place.max_attempts)
+        except LeaseLost:
+            log.warning("job %s was taken over by another worker", job_id)
+
+
+def _attempt(lease: Lease, work: Callable[[Lease], None], *, max_attempts: int) -> None:
+    try:
+        work(lease)
+    except LeaseLost:
+        raise
+    except errors.QuaverError as error:
+        log.warning("job %s, attempt %d: %s", lease.job_id, lease.attempt, error.detail)
+        _end(lease, error, again=error.retryable and lease.attempt < max_attempts)
+    except Exception:
+        # A mistake in this program, or a MemoryError, which would end the whole worker if it left
+        # the task. The traceback is for the operator; the user is told no more than that it broke.
+        log.exception("job %s, attempt %d broke off", lease.job_id, lease.attempt)
+        _end(lease, jobs.abandoned(lease.kind), again=lease.attempt < max_attempts)
+
+
+def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> None:
+    if again:
+        lease.put_back(error, delay=timedelta(seconds=5 * 4 ** (lease.attempt - 1)))
+    else:
+        lease.fail(error)
