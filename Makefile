@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CODE := run.py api bench launcher shared tests worker
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+
+.PHONY: help run test bench lint format types check lock clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## Start the whole product; Ctrl-C stops it.
+	@$(PYTHON) run.py
+
+test: ## Run the tests, with a PostgreSQL and a Redis of their own.
+	@$(PYTHON) run.py test
+
+bench: ## Measure against ffmpeg and what others do.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m bench
+
+lint: ## Check style and format.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m ruff check $(wildcard $(CODE))
+	@.venv/bin/python -m ruff format --check $(wildcard $(CODE))
+
+format: ## Bring the code into its format.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m ruff format $(wildcard $(CODE))
+
+types: ## Check the types.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m mypy
+
+check: lint types test ## All of the above that can fail.
+
+lock: ## Bring the lock files in line with pyproject.toml (needs uv).
+	@$(COMPILE) --output-file requirements.txt
+	@$(COMPILE) --extra embedded --constraint requirements.txt --output-file requirements-embedded.txt
+	@$(COMPILE) --extra embedded --group dev --constraint requirements-embedded.txt \
+		--output-file requirements-dev.txt
+
+clean: ## Remove the environment and caches; the data in .data stay.
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
