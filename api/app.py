@@ -1,0 +1,95 @@
+"""The API's composition root."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from uuid import uuid4
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.dependencies import Queue, Services, Transactions
+from api.routes import health, jobs, questions, records, users
+from api.waiting import Waiter
+from shared import database, signals, store
+from shared.database import Database
+from shared.jobs import Hints, celery_app, final_ids
+from shared.settings import Settings
+
+DATABASE_CONNECTIONS = 20
+STATEMENT_TIMEOUT_SECONDS = 5
+
+
+class RequestIds:
+    """Gives every request an id, which the answer carries, and so do the problem and the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope["request_id"] = str(uuid4())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API, working with the servers and limits that these settings name."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise ValueError("DATABASE_URL and REDIS_URL must be set")
+    services = _services(settings, settings.database_url, settings.redis_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        waiting = asyncio.create_task(services.waiter.run())
+        try:
+            yield
+        finally:
+            waiting.cancel()
+            with suppress(asyncio.CancelledError):
+                await waiting
+
+    # Its pages bring their scripts along: whoever runs this may have no way to the internet.
+    app = FastAPIOffline(
+        title="Quaver",
+        summary="A WAV in, a link to its MP3 out; N new quiz questions, one at a time.",
+        version="0.1.0",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.add_middleware(RequestIds)
+    problems.install(app)
+    for module in (users, records, questions, jobs, health):
+        app.include_router(module.router)
+    return app
+
+
+def _services(settings: Settings, database_url: str, redis_url: str) -> Services:
+    engine = database.connect(
+        database_url,
+        application="api",
+        pool_size=DATABASE_CONNECTIONS,
+        statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+    )
+    transact = Transactions(Database(engine), at_once=DATABASE_CONNECTIONS)
+    return Services(
+        settings=settings,
+        transact=transact,
+        queue=Queue(Hints(celery_app(redis_url))),
+        waiter=Waiter(
+            partial(signals.listen, redis_url), lambda job_ids: transact(final_ids, job_ids)
+        ),
+        uploads=store.from_url(settings.uploads),
+        broker_url=redis_url,
+    )

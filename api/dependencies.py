@@ -1,0 +1,153 @@
+"""What routes are handed: the database, the queue, uploads, limits, and who is asking."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from api import problems
+from api.waiting import Waiter
+from shared import errors
+from shared.database import Database
+from shared.jobs import Hints
+from shared.settings import Settings
+from shared.store import UploadStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
+
+DATABASE_SECONDS = 5
+JSON_LIMIT_BYTES = 64 * 1024
+
+
+class Transactions:
+    """Runs plain functions over a Session, each in a thread and a transaction of its own.
+
+    `await transact(users.create, name)` returns when the transaction is committed: a connection is
+    held for no longer than the function runs, and never while a client is waited for.
+    """
+
+    def __init__(self, database: Database, *, at_once: int) -> None:
+        self._database = database
+        self._threads = anyio.CapacityLimiter(at_once)
+
+    async def __call__(
+        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Raises: DatabaseUnavailable, within `DATABASE_SECONDS` even if the server is frozen."""
+        try:
+            with anyio.fail_after(DATABASE_SECONDS):
+                # A frozen server answers nobody: the thread is left to wait for it alone.
+                return await anyio.to_thread.run_sync(
+                    partial(self._run, work, *args, **kwargs),
+                    abandon_on_cancel=True,
+                    limiter=self._threads,
+                )
+        except TimeoutError:
+            raise errors.DatabaseUnavailable from None
+
+    def _run(
+        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with self._database.transaction() as session:
+            return work(session, *args, **kwargs)
+
+
+class Queue:
+    """Sends hints without keeping anybody waiting: the broker may be slow or away."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self._threads = anyio.CapacityLimiter(8)
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def hint(self, job_id: UUID, kind: str) -> None:
+        task = asyncio.create_task(self._send(job_id, kind))
+        self._sending.add(task)  # The event loop alone would let it be collected.
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, job_id: UUID, kind: str) -> None:
+        await anyio.to_thread.run_sync(self._hints.send, job_id, kind, limiter=self._threads)
+
+
+@dataclass
+class Services:
+    """All that this API process works with; made by `api/app.py`."""
+
+    settings: Settings
+    transact: Transactions
+    queue: Queue
+    waiter: Waiter
+    uploads: UploadStore
+    broker_url: str
+    arriving: int = 0
+    """Uploads under way."""
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Service = Annotated[Services, Depends(_services)]
+
+
+def _transactions(request: Request) -> Transactions:
+    return _services(request).transact
+
+
+Transact = Annotated[Transactions, Depends(_transactions)]
+
+
+def _base_url(request: Request) -> str:
+    """Where links begin: `PUBLIC_URL`, or the service as this client addressed it."""
+    return _services(request).settings.public_url or str(request.base_url).rstrip("/")
+
+
+BaseUrl = Annotated[str, Depends(_base_url)]
+
+
+def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
+    """A dependency that reads a JSON body of this kind, and never more than a small one."""
+
+    async def read(request: Request) -> Body:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise errors.UnsupportedMediaType(
+                f"The body must be JSON with Content-Type: application/json, not {media_type!r}."
+            )
+        body = bytearray()
+        async for block in request.stream():
+            body += block
+            if len(body) > JSON_LIMIT_BYTES:
+                raise errors.UploadTooLarge(
+                    f"A JSON body here is at most {JSON_LIMIT_BYTES} bytes."
+                )
+        return _validated(kind, bytes(body))
+
+    return read
+
+
+def json_body_schema(kind: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that `json_body` reads."""
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _validated(kind: type[Body], body: bytes) -> Body:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            raise errors.MalformedRequest(f"The body is not JSON: {first['msg']}.") from None
+        raise problems.invalid(error) from None

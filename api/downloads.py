@@ -1,0 +1,157 @@
+"""Serving an MP3 out of the database: validators, ranges, headers, and bytes chunk by chunk."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.dependencies import Transactions
+from shared import records
+from shared.models import Record
+
+CHUNKS_PER_QUERY = 4
+"""A megabyte: what a slow client may keep in memory."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A stored MP3 as HTTP sees it."""
+
+    record_id: UUID
+    filename: str
+    size_bytes: int
+    etag: str
+    modified: datetime
+
+    @classmethod
+    def of(cls, record: Record) -> "Sound":
+        """A record whose MP3 is stored."""
+        if record.sha256 is None or record.stored_at is None or record.size_bytes is None:
+            raise ValueError(f"record {record.id} has no MP3")
+        return cls(
+            record_id=record.id,
+            filename=record.filename,
+            size_bytes=record.size_bytes,
+            etag=f'"{record.sha256.hex()[:32]}"',
+            # HTTP dates have no fractions; a rest would make every copy look outdated.
+            modified=record.stored_at.astimezone(UTC).replace(microsecond=0),
+        )
+
+    def headers(self, *, inline: bool) -> dict[str, str]:
+        return {
+            "Accept-Ranges": "bytes",
+            "ETag": self.etag,
+            "Last-Modified": format_datetime(self.modified, usegmt=True),
+            "Content-Disposition": _disposition(self.filename, inline=inline),
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "Referrer-Policy": "no-referrer",
+            "X-Robots-Tag": "noindex",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes `start` to `stop`, the latter not included."""
+
+    start: int
+    stop: int
+
+
+def respond(request: Request, sound: Sound, transact: Transactions, *, inline: bool) -> Response:
+    """The answer to a GET or HEAD, by RFC 9110 sections 13 and 14."""
+    headers = sound.headers(inline=inline)
+    if _is_fresh(request, sound):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    span, status = Span(0, sound.size_bytes), HTTPStatus.OK
+    wanted = request.headers.get("range")
+    if wanted and request.method == "GET" and _may_be_partial(request, sound):
+        asked = parse_range(wanted, sound.size_bytes)
+        if asked is None:
+            pass  # Several ranges, or another unit: the whole is always a right answer.
+        elif asked.start >= asked.stop:
+            raise HTTPException(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                f"The MP3 has {sound.size_bytes} bytes; ask for a range within them.",
+                {"Content-Range": f"bytes */{sound.size_bytes}"},
+            )
+        else:
+            span, status = asked, HTTPStatus.PARTIAL_CONTENT
+            headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{sound.size_bytes}"
+    headers["Content-Length"] = str(span.stop - span.start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type="audio/mpeg")
+    content = _stream(sound.record_id, span, transact)
+    return StreamingResponse(content, status, headers, media_type="audio/mpeg")
+
+
+def parse_range(value: str, size_bytes: int) -> Span | None:
+    """The one range that a `Range` header asks for; None when it is to be ignored.
+
+    A range that cannot be satisfied is an empty Span.
+    """
+    match = re.fullmatch(r"bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", value, re.ASCII | re.IGNORECASE)
+    # More digits than any size has are as good as these, and cost nothing to convert.
+    first, last = (m[:20] for m in match.groups()) if match else ("", "")
+    if first and last and int(last) < int(first):
+        return None  # Not a valid range: to be ignored.
+    if first:
+        return Span(int(first), min(int(last) + 1, size_bytes) if last else size_bytes)
+    if last:
+        return Span(max(0, size_bytes - int(last)), size_bytes if int(last) else 0)
+    return None
+
+
+def _is_fresh(request: Request, sound: Sound) -> bool:
+    """Whether the client's copy will do."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or sound.etag in re.findall(r'"[^"]*"', tags)
+    since = _date(request.headers.get("if-modified-since"))
+    return since is not None and sound.modified <= since
+
+
+def _may_be_partial(request: Request, sound: Sound) -> bool:
+    """`If-Range`: a part is of use only to who has the rest of this very MP3."""
+    condition = request.headers.get("if-range")
+    if condition is None:
+        return True
+    return condition.strip() == sound.etag or _date(condition) == sound.modified
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _disposition(filename: str, *, inline: bool) -> str:
+    """RFC 6266: a plain name for old clients, the true one for all others."""
+    plain = re.sub(r'[^ !#-\[\]-~]|[%"\\]', "_", filename)
+    kind = "inline" if inline else "attachment"
+    header = f'{kind}; filename="{plain}"'
+    return header if plain == filename else f"{header}; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+async def _stream(record_id: UUID, span: Span, transact: Transactions) -> AsyncIterator[bytes]:
+    """Short reads, so that no transaction is open while a slow client takes its time."""
+    position = span.start
+    while position < span.stop:
+        pieces = await transact(records.read, record_id, position, most_chunks=CHUNKS_PER_QUERY)
+        if not pieces:
+            # The status line has gone out already: a broken connection is all that is left to say.
+            raise EOFError(f"record {record_id} was deleted while it was downloaded")
+        for piece in pieces:
+            yield piece[: span.stop - position]
+            position += len(piece)
+            if position >= span.stop:
+                return

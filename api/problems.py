@@ -1,0 +1,157 @@
+"""Errors as users see them: the one table from errors to HTTP statuses, and RFC 9457 bodies."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from shared import errors
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
+    errors.InvalidCredentials: HTTPStatus.UNAUTHORIZED,
+    errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.NameTaken: HTTPStatus.CONFLICT,
+    errors.RecordNotReady: HTTPStatus.CONFLICT,
+    errors.ConversionFailed: HTTPStatus.GONE,
+    errors.UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.InvalidWav: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""A class stands for its subclasses too."""
+
+DEFAULT_RETRY_AFTER_SECONDS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: 5,
+    HTTPStatus.TOO_MANY_REQUESTS: 5,
+    HTTPStatus.INSUFFICIENT_STORAGE: 60,
+}
+
+
+def status_of(kind: type[errors.QuaverError]) -> HTTPStatus:
+    """Raises LookupError when neither the class nor an ancestor is in the table."""
+    for ancestor in kind.__mro__:
+        if ancestor in STATUSES:
+            return STATUSES[ancestor]
+    raise LookupError(f"{kind.__name__} has no HTTP status")
+
+
+def describe(error: errors.QuaverError, request: Request) -> dict[str, Any]:
+    """The problem object of an error."""
+    status = status_of(type(error))
+    return _problem(request, status, error.slug, error.title, error.detail) | error.members
+
+
+def install(app: FastAPI) -> None:
+    """Answer everything that goes wrong in `app` with a problem object."""
+
+    @app.exception_handler(errors.QuaverError)
+    async def _(request: Request, error: errors.QuaverError) -> JSONResponse:
+        status = status_of(type(error))
+        headers = {}
+        retry_after = error.retry_after_seconds or DEFAULT_RETRY_AFTER_SECONDS.get(status)
+        if retry_after:
+            headers["Retry-After"] = str(retry_after)
+        if status is HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = 'Bearer realm="quaver"'
+        return _response(describe(error, request), headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _response(describe(invalid(error), request))
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        """What the framework refuses by itself: unknown paths, wrong methods."""
+        status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.NOT_FOUND:
+            return _response(describe(errors.NotFound(), request))
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            error = _method_not_allowed(request)
+        slug = status.phrase.lower().replace(" ", "-")
+        problem = _problem(request, status, slug, status.phrase, error.detail)
+        return _response(problem, error.headers)
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        """A mistake in this program: the log has it, with the request's id; the user has the id."""
+        log.error("request %s failed", request_id(request), exc_info=error)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        detail = "The service made a mistake. Tell its operator the request_id."
+        return _response(_problem(request, status, "internal-error", "Internal error", detail))
+
+
+def invalid(error: ValidationError | RequestValidationError) -> errors.InvalidRequest:
+    """Pydantic's findings as one error that names every field."""
+    found = [
+        {
+            "pointer": "#" + "".join(f"/{part}" for part in e["loc"]),
+            "detail": e["msg"].removeprefix("Value error, "),
+        }
+        for e in error.errors()
+    ]
+    summary = "; ".join(f"{item['pointer'].removeprefix('#/')}: {item['detail']}" for item in found)
+    return errors.InvalidRequest(f"{summary}.", errors=found)
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope.get("request_id", ""))
+
+
+def responses(*kinds: type[errors.QuaverError]) -> dict[int | str, dict[str, Any]]:
+    """These errors as OpenAPI describes them."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({status_of(kind) for kind in kinds}):
+        titles = [kind.title for kind in kinds if status_of(kind) is status]
+        schema = {"$ref": "#/components/schemas/Problem"}
+        described[status.value] = {
+            "description": " or ".join(titles),
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+    return described
+
+
+def _method_not_allowed(request: Request) -> HTTPException:
+    """The framework names the methods of the first route only that has this path."""
+    allowed = sorted(
+        {
+            method
+            for route in request.app.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods
+        }
+    )
+    detail = f"{request.url.path} takes {', '.join(allowed)}, not {request.method}."
+    return HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": ", ".join(allowed)})
+
+
+def _problem(
+    request: Request, status: HTTPStatus, slug: str, title: str, detail: str
+) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": status.value,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request_id(request),
+    }
+
+
+def _response(problem: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,62 @@
+"""GET /jobs/{id}."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
+
+from api import problems
+from api.dependencies import BaseUrl, Transact
+from api.problems import responses
+from api.schemas import JobStatus, StoredRecord
+from shared import errors, jobs, records
+from shared.models import Job, State
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="See how a job is doing",
+    response_model_exclude_unset=True,
+    responses=responses(errors.JobNotFound, errors.DatabaseUnavailable),
+)
+async def show_job(
+    job_id: str, request: Request, transact: Transact, base_url: BaseUrl
+) -> JobStatus:
+    """The id is the key: no credentials are asked."""
+    try:
+        key = UUID(job_id)
+    except ValueError:
+        raise errors.JobNotFound from None
+    job, result = await transact(_look_up, key, base_url)
+    return _status(job, result, request)
+
+
+def _look_up(session: Session, job_id: UUID, base_url: str) -> tuple[Job, dict[str, Any] | None]:
+    """A job, and once it is done the body of the 200 or 201."""
+    job = jobs.get(session, job_id)
+    if job.state != State.DONE:
+        return job, None
+    if job.kind == jobs.CONVERT:
+        record = records.of_job(session, job_id)
+        return job, StoredRecord.of(record, base_url).model_dump(mode="json")
+    return job, job.result or {}
+
+
+def _status(job: Job, result: dict[str, Any] | None, request: Request) -> JobStatus:
+    status: dict[str, Any] = {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "progress": job.progress,
+        "attempt": job.attempt,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+    }
+    if result is not None:
+        status["result"] = result
+    if job.state == State.FAILED and job.error:
+        status["error"] = problems.describe(errors.QuaverError.from_json(job.error), request)
+    return JobStatus.model_validate(status)

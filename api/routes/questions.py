@@ -1,0 +1,64 @@
+"""POST /questions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy.orm import Session
+
+from api import schemas
+from api.dependencies import BaseUrl, Service, json_body, json_body_schema
+from api.problems import responses
+from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
+from shared import errors, jobs
+from shared.models import Job
+
+router = APIRouter(tags=["questions"])
+
+
+@router.post(
+    "/questions",
+    response_model=Question | Nothing,
+    summary="Store new questions",
+    responses={
+        202: {"model": AcceptedJob, "description": "The sources are still being asked."},
+        **responses(
+            errors.MalformedRequest,
+            errors.InvalidRequest,
+            errors.UnsupportedMediaType,
+            errors.QuestionsExhausted,
+            errors.QuestionSourceUnavailable,
+            errors.DatabaseUnavailable,
+        ),
+    },
+    openapi_extra=json_body_schema(NewQuestions),
+)
+async def store_questions(
+    wanted: Annotated[NewQuestions, Depends(json_body(NewQuestions))],
+    services: Service,
+    base_url: BaseUrl,
+) -> Question | Nothing | Response:
+    """Stores exactly `questions_num` new unique questions, or none and says why.
+
+    Answers with the question that was the newest before these, or `{}` when there was none.
+    """
+    settings = services.settings
+    if wanted.questions_num > settings.max_questions_per_request:
+        problem = f"must be at most {settings.max_questions_per_request}"
+        raise errors.InvalidRequest(
+            f"questions_num: {problem}.",
+            errors=[{"pointer": "#/questions_num", "detail": problem}],
+        )
+    job = await services.transact(jobs.create, jobs.COLLECT, {"count": wanted.questions_num})
+    services.queue.hint(job.id, jobs.COLLECT)
+    if await services.waiter.ended(job.id, settings.questions_wait_seconds):
+        result = await services.transact(_outcome, job)
+        return Question.model_validate(result) if result else Nothing()
+    return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
+
+
+def _outcome(session: Session, job: Job) -> dict[str, Any] | None:
+    """The result of a job that has ended. Raises: why it failed."""
+    ended = jobs.get(session, job.id)
+    if ended.error is not None:
+        raise errors.QuaverError.from_json(ended.error)
+    return ended.result

@@ -1,0 +1,223 @@
+"""POST /record and GET /record."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from api import downloads, schemas, uploads
+from api.dependencies import BaseUrl, Service, Services, Transact
+from api.problems import responses
+from api.schemas import AcceptedRecord, StoredRecord
+from shared import errors, jobs, records, users
+from shared.models import Job, Record, State
+
+router = APIRouter(tags=["records"])
+
+LARGEST_ID = (1 << 63) - 1
+
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "user": {"type": "integer", "description": "The user's id."},
+        "token": {"type": "string", "description": "The user's token, unless sent as a header."},
+        "file": {"type": "string", "format": "binary", "description": "The WAV."},
+    },
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            "audio/wav": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+}
+_MP3 = {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.post(
+    "/record",
+    status_code=201,
+    response_model=StoredRecord,
+    summary="Add a recording",
+    responses={
+        202: {"model": AcceptedRecord, "description": "Stored; the conversion goes on."},
+        **responses(
+            errors.InvalidCredentials,
+            errors.MalformedRequest,
+            errors.InvalidRequest,
+            errors.UploadTooSlow,
+            errors.ConversionFailed,
+            errors.UploadTooLarge,
+            errors.NotAWav,
+            errors.UnsupportedWavCodec,
+            errors.InvalidWav,
+            errors.TooManyRequests,
+            errors.DatabaseUnavailable,
+            errors.StorageFull,
+        ),
+    },
+    openapi_extra=_BODY,
+)
+async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
+    request: Request,
+    response: Response,
+    services: Service,
+    base_url: BaseUrl,
+    user: Annotated[str, Query(description="The user's id, unless it is in the form.")] = "",  # noqa: ARG001
+    filename: Annotated[str, Query(description="The upload's name, for a plain body.")] = "",  # noqa: ARG001
+) -> StoredRecord | Response:
+    """Send a WAV as the part `file` of a form with the fields `user` and `token`, or as the body
+    itself with `user` in the query and the token as a Bearer header.
+
+    Answers when the MP3 is stored.
+    """
+    with _place_for_upload(services):
+        record = await _take_in(request, services)
+    services.queue.hint(record.job_id, jobs.CONVERT)
+    if not await services.waiter.ended(record.job_id, services.settings.record_wait_seconds):
+        return schemas.still_at_work(AcceptedRecord.of(record, base_url))
+    stored = await services.transact(_outcome, record.id, record.user_id)
+    answer = StoredRecord.of(stored, base_url)
+    response.headers["Location"] = answer.url
+    return answer
+
+
+@router.api_route(
+    "/record",
+    methods=["GET", "HEAD"],
+    summary="Download a recording",
+    response_class=Response,
+    responses={
+        200: {"content": _MP3, "description": "The whole MP3."},
+        206: {"content": _MP3, "description": "The part of the MP3 that Range asks for."},
+        304: {"description": "The client's copy is good."},
+        416: {"description": "The MP3 is shorter than Range supposes."},
+        **responses(
+            errors.RecordNotFound,
+            errors.RecordNotReady,
+            errors.ConversionFailed,
+            errors.DatabaseUnavailable,
+        ),
+    },
+)
+async def download_record(
+    request: Request,
+    transact: Transact,
+    record_id: Annotated[str, Query(alias="id")] = "",
+    user: str = "",
+    inline: Annotated[str, Query(description="1: to be played, not saved.")] = "",
+) -> Response:
+    """The link needs no token: who has it may listen."""
+    sound = await transact(_sound, *_link(record_id, user))
+    return downloads.respond(request, sound, transact, inline=inline == "1")
+
+
+@contextmanager
+def _place_for_upload(services: Services) -> Iterator[None]:
+    if services.arriving >= services.settings.max_concurrent_uploads:
+        raise errors.TooManyRequests(
+            f"{services.arriving} uploads are under way, which is as many as this service takes "
+            "at once. Try again in a moment.",
+            retry_after_seconds=5,
+        )
+    services.arriving += 1
+    try:
+        yield
+    finally:
+        services.arriving -= 1
+
+
+async def _take_in(request: Request, services: Services) -> Record:
+    """Store the upload, then its record and its job.
+
+    Nothing is promised before that commit, and nothing is lost after it. Should the commit fail,
+    the upload stays: nobody knows yet whether it took effect. The sweep finds out.
+    """
+    record_id = uuid4()
+
+    async def authenticate(sent: uploads.Credentials) -> int:
+        return await services.transact(_authenticate, sent)
+
+    received = await uploads.receive(
+        request, partial(services.uploads.create, record_id), _limits(services), authenticate
+    )
+    return await services.transact(_accept, record_id, received)
+
+
+def _limits(services: Services) -> uploads.Limits:
+    settings = services.settings
+    return uploads.Limits(
+        most_bytes=settings.max_upload_bytes,
+        most_seconds=settings.max_duration_seconds,
+        stall_seconds=settings.upload_stall_seconds,
+        least_bytes_per_second=settings.upload_min_bytes_per_second,
+    )
+
+
+def _authenticate(session: Session, sent: uploads.Credentials) -> int:
+    try:
+        user_id, token = _user_id(sent.user), UUID(sent.token)
+    except ValueError:
+        raise errors.InvalidCredentials from None
+    users.authenticate(session, user_id, token)
+    return user_id
+
+
+def _accept(session: Session, record_id: UUID, received: uploads.Received) -> Record:
+    job = jobs.create(session, jobs.CONVERT, {})
+    return records.create(
+        session,
+        record_id=record_id,
+        user_id=received.user_id,
+        job_id=job.id,
+        filename=received.filename,
+        wav=received.wav.to_json(),
+    )
+
+
+def _outcome(session: Session, record_id: UUID, user_id: int) -> Record:
+    """A record whose job has ended. Raises: why it failed."""
+    record, job = records.get(session, record_id, user_id)
+    if job.error is not None:
+        raise errors.QuaverError.from_json(job.error)
+    return record
+
+
+def _link(record_id: str, user: str) -> tuple[UUID, int]:
+    """A link's parts. Raises: RecordNotFound, as for a record that is not there."""
+    try:
+        return UUID(record_id), _user_id(user)
+    except ValueError:
+        raise errors.RecordNotFound from None
+
+
+def _user_id(text: str) -> int:
+    """Raises: ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
+        raise ValueError(text)
+    if not 0 < int(text) <= LARGEST_ID:
+        raise ValueError(text)
+    return int(text)
+
+
+def _sound(session: Session, record_id: UUID, user_id: int) -> downloads.Sound:
+    """Raises: RecordNotFound, RecordNotReady, ConversionFailed."""
+    record, job = records.get(session, record_id, user_id)
+    match State(job.state):
+        case State.DONE:
+            return downloads.Sound.of(record)
+        case State.FAILED:
+            raise errors.ConversionFailed(_reason(job))
+        case _:
+            raise errors.RecordNotReady(retry_after_seconds=2)
+
+
+def _reason(job: Job) -> str | None:
+    return errors.QuaverError.from_json(job.error).detail if job.error else None

@@ -1,0 +1,164 @@
+"""Request and response bodies as the contract has them."""
+
+import unicodedata
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared.models import Record, State
+
+LONGEST_NAME = 100
+
+
+def _clean_name(name: str) -> str:
+    name = unicodedata.normalize("NFC", name.strip())
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise ValueError(f"must have 1 to {LONGEST_NAME} characters")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise ValueError("must have no control characters")
+    return name
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ann"}]})
+
+    name: Annotated[str, AfterValidator(_clean_name), Field(min_length=1)]
+    """1 to 100 characters after trimming; unique whatever its case."""
+
+
+class CreatedUser(BaseModel):
+    id: int
+    token: UUID
+    """Shown this once."""
+
+
+class NewQuestions(BaseModel):
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"questions_num": 1}]})
+
+    questions_num: Annotated[int, Field(ge=1, le=1000)]
+    """How many new questions to store."""
+
+
+class Question(BaseModel):
+    id: int
+    question: str
+    answer: str
+    created_at: datetime
+    """When its source created it, or else when it was saved."""
+    saved_at: datetime
+    source: str
+    source_id: str
+    category: str | None
+
+
+class Nothing(BaseModel):
+    """No question was stored before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AcceptedJob(BaseModel):
+    job: str
+    """URL of the job that goes on."""
+
+
+class AcceptedRecord(BaseModel):
+    url: str
+    """Downloads the MP3 once it is stored, in a browser too: no header and no token needed."""
+    id: UUID
+    user: int
+    job: str
+
+    @classmethod
+    def of(cls, record: Record, base_url: str) -> Self:
+        return cls(
+            url=record_url(record, base_url),
+            id=record.id,
+            user=record.user_id,
+            job=job_url(record.job_id, base_url),
+        )
+
+
+class StoredRecord(BaseModel):
+    url: str
+    """Downloads the MP3, in a browser too: no header and no token needed."""
+    id: UUID
+    user: int
+    duration: float
+    """Seconds."""
+    size: int
+    """Bytes of the MP3."""
+    filename: str
+    job: str
+
+    @classmethod
+    def of(cls, record: Record, base_url: str) -> Self:
+        """A record whose MP3 is stored."""
+        return cls(
+            url=record_url(record, base_url),
+            id=record.id,
+            user=record.user_id,
+            duration=round(record.duration_seconds or 0, 6),
+            size=record.size_bytes or 0,
+            filename=record.filename,
+            job=job_url(record.job_id, base_url),
+        )
+
+
+def record_url(record: Record, base_url: str) -> str:
+    return f"{base_url}/record?id={record.id}&user={record.user_id}"
+
+
+def job_url(job_id: UUID, base_url: str) -> str:
+    return f"{base_url}/jobs/{job_id}"
+
+
+def still_at_work(accepted: AcceptedRecord | AcceptedJob) -> JSONResponse:
+    """The 202 of a job that goes on."""
+    headers = {"Location": accepted.job, "Retry-After": "5"}
+    return JSONResponse(accepted.model_dump(mode="json"), HTTPStatus.ACCEPTED, headers)
+
+
+class JobStatus(BaseModel):
+    id: UUID
+    kind: str
+    state: State
+    progress: Annotated[float, Field(ge=0, le=1)]
+    attempt: int
+    """How often a worker has begun it."""
+    created_at: datetime
+    finished_at: datetime | None
+    result: StoredRecord | Question | Nothing | None = None
+    """The body of the 200 or 201; there when the job is done."""
+    error: dict[str, Any] | None = None
+    """The problem object; there when the job has failed."""
+
+
+class Live(BaseModel):
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    status: Literal["ready"] = "ready"
+    checks: dict[str, str]
+
+
+class ProblemItem(BaseModel):
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[ProblemItem] | None = None

@@ -1,0 +1,373 @@
+"""Taking in a WAV: streamed to the upload store, checked on the way, refused as early as can be.
+
+No `UploadFile`: it takes in the whole body, without a limit, before anybody has looked at the
+credentials or at the first bytes.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import anyio.to_thread
+from fastapi import Request
+from python_multipart import MultipartParser
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
+
+from shared import errors
+from shared.store import Upload
+from shared.wav import Reader, Wav
+
+WRITE_BYTES = 1 << 20
+"""Bytes gathered before a thread writes them: a hop to a thread for each network read would cost
+more than the write."""
+
+FORM_OVERHEAD_BYTES = 64 * 1024
+"""What a form may need beside the file: boundaries, headers and fields, all bounded by this."""
+
+GRACE_SECONDS = 60
+"""How long an upload may be slower than the minimum rate."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an upload may cost."""
+
+    most_bytes: int
+    most_seconds: float
+    """Duration of the sound."""
+    stall_seconds: float
+    least_bytes_per_second: int
+
+    def check_size(self, size_bytes: int) -> None:
+        """Raises: UploadTooLarge."""
+        if size_bytes > self.most_bytes:
+            raise errors.UploadTooLarge(
+                f"The upload has more than {self.most_bytes} bytes, which is the most that this "
+                "service takes. Send a shorter recording, or one of a lower sample rate."
+            )
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user's id and token as they were sent: texts that may be anything."""
+
+    user: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Received:
+    """A whole WAV, safely in the store."""
+
+    user_id: int
+    filename: str
+    wav: Wav
+
+
+Authenticate = Callable[[Credentials], Awaitable[int]]
+"""The user's id as a number. Raises: InvalidCredentials."""
+
+
+async def receive(
+    request: Request,
+    create_upload: Callable[[], Upload],
+    limits: Limits,
+    authenticate: Authenticate,
+) -> Received:
+    """Take in the WAV of a request, be it a form or the plain bytes, and make it durable.
+
+    Credentials are checked as soon as they are known and before anything is kept, the WAV as soon
+    as its first bytes have come. When anything is wrong, nothing stays behind.
+
+    Raises:
+        UploadTooLarge, UploadTooSlow, MalformedRequest, InvalidRequest, InvalidCredentials,
+        NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
+    """
+    limits.check_size((_content_length(request) or 0) - FORM_OVERHEAD_BYTES)
+    boundary = _boundary(request)
+    file = File(create_upload, limits)
+    try:
+        if boundary is None:
+            return await _receive_plain(request, file, limits, authenticate)
+        form = Form(boundary, file.feed)
+        return await _receive_form(request, form, file, limits, authenticate)
+    finally:
+        file.discard()
+
+
+async def _receive_plain(
+    request: Request, file: "File", limits: Limits, authenticate: Authenticate
+) -> Received:
+    user_id = await authenticate(_credentials(request, {}))
+    async for block in _body(request, limits):
+        file.feed(block)
+        await file.drain()
+    wav = await file.close()
+    return Received(user_id, request.query_params.get("filename", ""), wav)
+
+
+async def _receive_form(
+    request: Request, form: "Form", file: "File", limits: Limits, authenticate: Authenticate
+) -> Received:
+    user_id: int | None = None
+    async for block in _body(request, limits):
+        form.feed(block)
+        if user_id is None and _knows_credentials(request, form.fields):
+            user_id = await authenticate(_credentials(request, form.fields))
+        await file.drain()
+    form.close()
+    if user_id is None:
+        user_id = await authenticate(_credentials(request, form.fields))
+    return Received(user_id, form.filename, await file.close())
+
+
+class File:
+    """A WAV that is arriving: gathered, read by the header reader, and written to the store."""
+
+    def __init__(self, create_upload: Callable[[], Upload], limits: Limits) -> None:
+        self._create_upload = create_upload
+        self._limits = limits
+        self._reader = Reader(max_duration_seconds=limits.most_seconds)
+        self._upload: Upload | None = None
+        self._size_bytes = 0
+        self._unread: list[bytes] = []
+        self._unwritten = bytearray()
+
+    def feed(self, block: bytes) -> None:
+        """Take bytes. Raises: UploadTooLarge."""
+        self._size_bytes += len(block)
+        self._limits.check_size(self._size_bytes)
+        self._unread.append(block)
+
+    async def drain(self, *, at_least: int = WRITE_BYTES) -> None:
+        """Check what has come, and write it once it is worth it.
+
+        Raises: UploadTooLarge, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
+        """
+        for block in self._unread:
+            self._reader.feed(block)
+            self._unwritten += block
+        self._unread.clear()
+        if len(self._unwritten) >= at_least:
+            block, self._unwritten = bytes(self._unwritten), bytearray()
+            await anyio.to_thread.run_sync(self._write, block)
+
+    async def close(self) -> Wav:
+        """Everything has come: durable from here on. Raises: NotAWav, InvalidWav, StorageFull."""
+        await self.drain(at_least=1)
+        found = self._reader.close()
+        await anyio.to_thread.run_sync(self._commit)
+        return found
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was closed."""
+        if self._upload is not None:
+            self._upload.discard()
+
+    def _write(self, block: bytes) -> None:
+        if self._upload is None:
+            self._upload = self._create_upload()
+        self._upload.write(block)
+
+    def _commit(self) -> None:
+        if self._upload is not None:
+            self._upload.commit()
+            self._upload = None
+
+
+class Form:
+    """A `multipart/form-data` body: one part `file`, whose bytes go to `take`, and text fields."""
+
+    def __init__(self, boundary: bytes, take: Callable[[bytes], None]) -> None:
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.has_file = False
+        self._take = take
+        self._ended = False
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._disposition = ""
+        self._field_name: str | None = None
+        self._field_value = bytearray()
+        self._overhead_bytes = 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+        )
+
+    def feed(self, block: bytes) -> None:
+        """Take bytes. Raises: MalformedRequest, InvalidRequest, and what `take` raises."""
+        try:
+            self._parser.write(block)
+        except MultipartParseError as error:
+            raise errors.MalformedRequest(f"The form could not be parsed: {error}.") from error
+
+    def close(self) -> None:
+        """All has come. Raises: MalformedRequest, InvalidRequest."""
+        # The parser itself takes a body that stops anywhere for a whole one.
+        if not self._ended:
+            raise errors.MalformedRequest("The form ended before its last boundary; send it again.")
+        if not self.has_file:
+            raise _invalid_field("file", "is missing: send the WAV as this part, file=@speech.wav")
+
+    def _on_part_begin(self) -> None:
+        self._disposition = ""
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value.decode("latin-1")
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _on_headers_finished(self) -> None:
+        kind, options = parse_options_header(self._disposition)
+        name = _text(options.get(b"name", b""))
+        if kind != b"form-data" or not name:
+            raise errors.MalformedRequest("A part of the form has no name in its headers.")
+        self._field_name = None if name == "file" else name
+        self._field_value.clear()
+        if self._field_name is None:
+            if self.has_file:
+                raise _invalid_field("file", "came twice: send one recording per request")
+            self.has_file = True
+            self.filename = _filename(self._disposition, options.get(b"filename", b""))
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field_name is None:
+            self._take(data[start:end])
+        else:
+            self._count(end - start)
+            self._field_value += data[start:end]
+
+    def _on_part_end(self) -> None:
+        if self._field_name is not None:
+            self._count(64)  # However empty they are, fields are not free.
+            self.fields[self._field_name] = _text(bytes(self._field_value)).strip()
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+    def _count(self, size_bytes: int) -> None:
+        self._overhead_bytes += size_bytes
+        if self._overhead_bytes > FORM_OVERHEAD_BYTES:
+            raise errors.MalformedRequest(
+                f"The form's fields and headers take more than {FORM_OVERHEAD_BYTES} bytes."
+            )
+
+
+async def _body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    """The body's bytes as they come.
+
+    Raises:
+        UploadTooSlow: nothing came for `stall_seconds`, or too little after the first minute.
+        MalformedRequest: the client went away before the end.
+    """
+    blocks = aiter(request.stream())
+    began = time.monotonic()
+    size_bytes = 0
+    while True:
+        try:
+            async with asyncio.timeout(limits.stall_seconds):
+                block = await anext(blocks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise errors.UploadTooSlow(
+                f"No byte came for {limits.stall_seconds:g} seconds; send the upload again."
+            ) from None
+        except ClientDisconnect:
+            raise errors.MalformedRequest from None
+        size_bytes += len(block)
+        _check_rate(size_bytes, time.monotonic() - began, limits)
+        yield block
+
+
+def _content_length(request: Request) -> int | None:
+    """The announced size of the body in bytes."""
+    value = request.headers.get("content-length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _boundary(request: Request) -> bytes | None:
+    """The boundary of a form; None when the body is none.
+
+    Raises:
+        MalformedRequest: a form without a boundary.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if not kind.startswith(b"multipart/"):
+        return None
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise errors.MalformedRequest("A form is multipart/form-data and names its boundary.")
+    return options[b"boundary"]
+
+
+def _knows_credentials(request: Request, fields: Mapping[str, str]) -> bool:
+    sent = _credentials(request, fields)
+    return bool(sent.user and sent.token)
+
+
+def _credentials(request: Request, fields: Mapping[str, str]) -> Credentials:
+    """As fields of the form, or else as query parameter `user` and Bearer header."""
+    return Credentials(
+        user=fields.get("user") or request.query_params.get("user", ""),
+        token=fields.get("token") or bearer_token(request),
+    )
+
+
+def bearer_token(request: Request) -> str:
+    """The token of an `Authorization: Bearer` header; empty if there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _check_rate(size_bytes: int, seconds: float, limits: Limits) -> None:
+    if seconds > GRACE_SECONDS and size_bytes < limits.least_bytes_per_second * seconds:
+        raise errors.UploadTooSlow(
+            f"The upload came at less than {limits.least_bytes_per_second} bytes per second; send "
+            "it again over a better connection."
+        )
+
+
+def _invalid_field(name: str, problem: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"{name}: {problem}.", errors=[{"pointer": f"#/{name}", "detail": problem}]
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _filename(disposition: str, plain: bytes) -> str:
+    """A part's file name, as browsers, curl and libraries write it.
+
+    Browsers send UTF-8 and percent-encode what would end the string (WHATWG HTML, "multipart form
+    data"); some libraries use the extended form of RFC 8187.
+    """
+    extended = re.search(r"filename\*=utf-8''([^;\s]+)", disposition, re.IGNORECASE)
+    if extended:
+        return unquote(extended[1])
+    return re.sub("%22", '"', re.sub("%0D|%0A", " ", _text(plain)))

@@ -1,0 +1,108 @@
+"""Waiting for jobs to end, without a thread or a database connection for each that waits."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from uuid import UUID
+
+from redis import RedisError
+
+from shared import errors
+from shared.signals import Signal
+
+log = logging.getLogger(__name__)
+
+RECHECK_SECONDS = 15
+"""A lost signal costs a waiting client no more than this."""
+
+RETRY_SECONDS = 1
+
+
+class Waiter:
+    """Knows which jobs are waited for, listens to signals, and reads rows to see who is done.
+
+    `listen` yields signals and, when it begins, None. `find_ended` says which of some jobs have
+    ended; it alone decides, a signal only makes it be asked.
+    """
+
+    def __init__(
+        self,
+        listen: Callable[[], AsyncIterator[Signal | None]],
+        find_ended: Callable[[Iterable[UUID]], Awaitable[set[UUID]]],
+    ) -> None:
+        self._listen = listen
+        self._find_ended = find_ended
+        self._waiting: defaultdict[UUID, set[asyncio.Future[None]]] = defaultdict(set)
+        self._suspects: set[UUID] = set()
+        self._suspicion = asyncio.Event()
+
+    async def ended(self, job_id: UUID, within_seconds: float) -> bool:
+        """Whether the job ends within this time."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[job_id].add(future)
+        # Registered first, read second: an end between the two is seen by the one or the other.
+        self._suspect({job_id})
+        try:
+            async with asyncio.timeout(within_seconds):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._forget(job_id, future)
+        return True
+
+    async def run(self) -> None:
+        """Serve all that wait, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_signals())
+            tasks.create_task(self._recheck())
+            tasks.create_task(self._read_rows())
+
+    async def _follow_signals(self) -> None:
+        while True:
+            try:
+                async with aclosing(self._listen()) as listening:  # type: ignore[type-var]
+                    async for signal in listening:
+                        self._heed(signal)
+            except (RedisError, OSError) as error:
+                log.warning("no signals from the workers, rows are read instead: %r", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _heed(self, signal: Signal | None) -> None:
+        if signal is None:
+            self._suspect(self._waiting.keys())
+        elif signal.state.is_final and signal.job_id in self._waiting:
+            self._suspect({signal.job_id})
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            self._suspect(self._waiting.keys())
+
+    def _suspect(self, job_ids: Iterable[UUID]) -> None:
+        self._suspects.update(job_ids)
+        self._suspicion.set()
+
+    async def _read_rows(self) -> None:
+        """One query for all that became suspect while the last one ran."""
+        while True:
+            await self._suspicion.wait()
+            self._suspicion.clear()
+            suspects, self._suspects = self._suspects & self._waiting.keys(), set()
+            try:
+                ended = await self._find_ended(suspects) if suspects else set()
+            except errors.Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+                self._suspect(suspects)
+                continue
+            for job_id in ended:
+                for future in self._waiting.get(job_id, ()):
+                    if not future.done():
+                        future.set_result(None)
+
+    def _forget(self, job_id: UUID, future: asyncio.Future[None]) -> None:
+        self._waiting[job_id].discard(future)
+        if not self._waiting[job_id]:
+            del self._waiting[job_id]
