@@ -1,0 +1,1 @@
+"""The product as a newcomer starts it, and as its users use it."""
