@@ -36,6 +36,14 @@ STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
 }
 """A class stands for its subclasses too."""
 
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
+FRAMEWORK_TITLES = {
+    HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range not satisfiable",
+}
+"""Of errors that have no class here, for HTTP alone knows them; the slug follows from the title."""
+
 DEFAULT_RETRY_AFTER_SECONDS = {
     HTTPStatus.SERVICE_UNAVAILABLE: 5,
     HTTPStatus.TOO_MANY_REQUESTS: 5,
@@ -83,9 +91,9 @@ def install(app: FastAPI) -> None:
             return _response(describe(errors.NotFound(), request))
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             error = _method_not_allowed(request)
-        slug = status.phrase.lower().replace(" ", "-")
-        problem = _problem(request, status, slug, status.phrase, error.detail)
-        return _response(problem, error.headers)
+        title = FRAMEWORK_TITLES.get(status, status.phrase)
+        slug = title.lower().replace(" ", "-")
+        return _response(_problem(request, status, slug, title, error.detail), error.headers)
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
@@ -128,16 +136,16 @@ def responses(*kinds: type[errors.QuaverError]) -> dict[int | str, dict[str, Any
 
 def _method_not_allowed(request: Request) -> HTTPException:
     """The framework names the methods of the first route only that has this path."""
-    allowed = sorted(
-        {
-            method
-            for route in request.app.routes
-            if route.matches(request.scope)[0] is not Match.NONE
-            for method in route.methods
-        }
-    )
-    detail = f"{request.url.path} takes {', '.join(allowed)}, not {request.method}."
-    return HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": ", ".join(allowed)})
+    allowed = ", ".join(method for method in METHODS if _has_route(request, method))
+    # Below a mount no route matches any more: those are the files of /docs.
+    allowed = allowed or "GET, HEAD"
+    detail = f"{request.url.path} takes {allowed}, not {request.method}."
+    return HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+
+
+def _has_route(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def _problem(

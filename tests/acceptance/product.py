@@ -50,7 +50,7 @@ class Product:
         port, flower_port = ports.free(), ports.free()
         self.url = f"http://127.0.0.1:{port}"
         self.flower_url = f"http://127.0.0.1:{flower_port}"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "DATA_DIR": str(self.data),
             "PORT": str(port),
@@ -83,7 +83,7 @@ class Product:
             self._process = subprocess.Popen(
                 [sys.executable, "run.py"],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tests.acceptance.product import PROCESSES, ROOT, Product, eventually
+from tests.acceptance.product import PROCESSES, Product, eventually
 from tests.audio import decoded, make_wav
 
 
@@ -187,10 +187,3 @@ def test_a_taken_port_is_named_before_anything_starts(product: Product, folder: 
     assert f"Port {port} is taken" in second.output()
     assert "PORT" in second.output()
     assert not (folder / "data" / "postgres").exists()
-
-
-def test_the_readme_has_the_commands_that_these_tests_use() -> None:
-    readme = (ROOT / "README.md").read_text()
-
-    assert "make run" in readme
-    assert "make test" in readme

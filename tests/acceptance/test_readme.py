@@ -1,0 +1,70 @@
+"""Every command of the README works as pasted, and answers as the README says."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.acceptance.product import PATIENCE_SECONDS, ROOT, Product
+
+ELSEWHERE = ("make ", "cp .env.example")
+"""What these begin with is run by others: the product's start, and a Docker engine."""
+
+SEPARATOR = "----- next block -----"
+
+
+class Block(NamedTuple):
+    commands: str
+    answer: str
+    """What the README says that comes back; empty if it does not say."""
+
+
+def blocks() -> list[Block]:
+    fences = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    followed_by = [*fences[1:], ("", "")]
+    return [
+        Block(commands, answer if language != "sh" else "")
+        for (kind, commands), (language, answer) in zip(fences, followed_by, strict=True)
+        if kind == "sh" and not commands.startswith(ELSEWHERE)
+    ]
+
+
+def shape(line: str) -> Any:
+    """What must be the same in every run: the members of a JSON object, but not their values."""
+    try:
+        return list(json.loads(line))
+    except ValueError:
+        return line if line.startswith("{") else None
+
+
+def test_every_command_works_as_pasted(folder: Path) -> None:
+    replaced = {
+        "http://localhost:8000": "$URL_OF_THE_PRODUCT",
+        "python3 run.py": f"{sys.executable} {ROOT}/run.py",
+        "@README.md": f"@{ROOT}/README.md",
+    }
+    script = f"\necho; echo '{SEPARATOR}'\n".join(block.commands for block in blocks())
+    for readme, here in replaced.items():
+        script = script.replace(readme, here)
+    with Product(folder) as product:
+        shell = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            check=False,
+            cwd=folder,
+            env=product.environment | {"URL_OF_THE_PRODUCT": product.url},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    assert shell.returncode == 0
+    assert (folder / "speech.mp3").stat().st_size > 0
+    answers = shell.stdout.split(f"{SEPARATOR}\n")
+    assert len(answers) == len(blocks())
+    for block, answer in zip(blocks(), answers, strict=True):
+        told = [shape(line) for line in block.answer.splitlines()]
+        came = [shape(line) for line in answer.replace("}{", "}\n{").splitlines() if line]
+        if told and any(told):
+            assert came == told, block.commands
