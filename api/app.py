@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (users, records, questions, jobs, health):
         app.include_router(module.router)
+    problems.describe_in_openapi(app)
     return app
 
 

@@ -48,7 +48,7 @@ def mp3_name(filename: str) -> str:
     """The download's name for an upload's: no folders, no control characters, ending .mp3."""
     name = filename.replace("\\", "/").rpartition("/")[2]
     name = "".join(c for c in name if c.isprintable()).strip()
-    stem = name.rpartition(".")[0] or name
+    stem = name.rpartition(".")[0] if "." in name else name
     # File systems allow 255 bytes; a name is cut between characters, not inside one.
     stem = stem.encode("utf-8", "ignore")[:250].decode("utf-8", "ignore").strip(". ")
     return f"{stem or 'recording'}.mp3"

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NoReturn
 from uuid import UUID
+
+from celery.exceptions import Retry
 
 from shared import errors, jobs
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
@@ -14,7 +17,7 @@ from worker.lease import Lease, LeaseLost
 log = logging.getLogger(__name__)
 
 
-@app.task(name=jobs.CONVERT)  # type: ignore[untyped-decorator]
+@app.task(name=jobs.CONVERT, throws=(errors.QuaverError,))  # type: ignore[untyped-decorator]
 def convert_record(job_id: str) -> None:
     place = workplace()
     perform(
@@ -30,7 +33,7 @@ def convert_record(job_id: str) -> None:
     )
 
 
-@app.task(name=jobs.COLLECT)  # type: ignore[untyped-decorator]
+@app.task(name=jobs.COLLECT, throws=(errors.QuaverError,))  # type: ignore[untyped-decorator]
 def collect_questions(job_id: str) -> None:
     place = workplace()
     perform(
@@ -50,8 +53,12 @@ def collect_questions(job_id: str) -> None:
 def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> None:
     """Claim a job, work on it, and see that its row says how that ended.
 
-    `work` settles the lease itself. Nothing is raised for a job that is somebody else's, or that
-    failed: the row knows. When the row cannot be written, the sweep rescues the job later.
+    `work` settles the lease itself. When the row cannot be written, the sweep rescues the job
+    later. What is raised is for Flower's eyes alone, the row has it already.
+
+    Raises:
+        errors.QuaverError: the job has failed.
+        Retry: another attempt will be made.
     """
     with place.database.transaction() as session:
         claim = jobs.claim(session, job_id, lease=place.lease)
@@ -61,28 +68,25 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
     lease = Lease(claim, duration=place.lease, database=place.database, publish=place.publish)
     with lease.heartbeat():
         try:
-            _attempt(lease, work, max_attempts=place.max_attempts)
+            work(lease)
         except LeaseLost:
             log.warning("job %s was taken over by another worker", job_id)
+        except errors.QuaverError as error:
+            _end(lease, error, again=error.retryable and lease.attempt < place.max_attempts)
+        except Exception:
+            # A mistake in this program, or a MemoryError, which would end the whole worker if it
+            # left the task. The traceback is for the operator, not for the user.
+            log.exception("job %s, attempt %d broke off", job_id, lease.attempt)
+            _end(lease, jobs.abandoned(claim.kind), again=lease.attempt < place.max_attempts)
 
 
-def _attempt(lease: Lease, work: Callable[[Lease], None], *, max_attempts: int) -> None:
+def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> NoReturn:
+    log.warning("job %s, attempt %d: %s", lease.job_id, lease.attempt, error.detail)
     try:
-        work(lease)
-    except LeaseLost:
-        raise
-    except errors.QuaverError as error:
-        log.warning("job %s, attempt %d: %s", lease.job_id, lease.attempt, error.detail)
-        _end(lease, error, again=error.retryable and lease.attempt < max_attempts)
-    except Exception:
-        # A mistake in this program, or a MemoryError, which would end the whole worker if it left
-        # the task. The traceback is for the operator; the user is told no more than that it broke.
-        log.exception("job %s, attempt %d broke off", lease.job_id, lease.attempt)
-        _end(lease, jobs.abandoned(lease.kind), again=lease.attempt < max_attempts)
-
-
-def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> None:
-    if again:
-        lease.put_back(error, delay=timedelta(seconds=5 * 4 ** (lease.attempt - 1)))
-    else:
+        if again:
+            lease.put_back(error, delay=timedelta(seconds=5 * 4 ** (lease.attempt - 1)))
+            raise Retry(exc=error)
         lease.fail(error)
+    except LeaseLost:
+        log.warning("job %s was taken over by another worker", lease.job_id)
+    raise error

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import downloads, schemas, uploads
 from api.dependencies import BaseUrl, Service, Services, Transact
-from api.problems import responses
+from api.problems import described, responses
 from api.schemas import AcceptedRecord, StoredRecord
 from shared import errors, jobs, records, users
 from shared.models import Job, Record, State
@@ -39,6 +39,18 @@ _BODY = {
     },
 }
 _MP3 = {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}
+_DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": _MP3, "description": "The whole MP3."},
+    206: {"content": _MP3, "description": "The part of the MP3 that Range asks for."},
+    304: {"description": "The client's copy is good."},
+    416: described("Range not satisfiable"),
+    **responses(
+        errors.RecordNotFound,
+        errors.RecordNotReady,
+        errors.ConversionFailed,
+        errors.DatabaseUnavailable,
+    ),
+}
 
 
 @router.post(
@@ -89,23 +101,18 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     return answer
 
 
-@router.api_route(
+@router.head(
     "/record",
-    methods=["GET", "HEAD"],
+    summary="Look at a recording's headers",
+    operation_id="look_at_record",
+    response_class=Response,
+    responses=_DOWNLOAD_RESPONSES,
+)
+@router.get(
+    "/record",
     summary="Download a recording",
     response_class=Response,
-    responses={
-        200: {"content": _MP3, "description": "The whole MP3."},
-        206: {"content": _MP3, "description": "The part of the MP3 that Range asks for."},
-        304: {"description": "The client's copy is good."},
-        416: {"description": "The MP3 is shorter than Range supposes."},
-        **responses(
-            errors.RecordNotFound,
-            errors.RecordNotReady,
-            errors.ConversionFailed,
-            errors.DatabaseUnavailable,
-        ),
-    },
+    responses=_DOWNLOAD_RESPONSES,
 )
 async def download_record(
     request: Request,

@@ -1,0 +1,125 @@
+"""Records, and their MP3s in chunks."""
+
+import hashlib
+import io
+import random
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from shared import errors, jobs, records, users
+from shared.database import Database
+from shared.models import Chunk, Record
+from shared.records import CHUNK_BYTES, Mp3
+
+
+@pytest.fixture
+def record(database: Database) -> Record:
+    with database.transaction() as session:
+        user_id, _ = users.create(session, "Ann")
+        return records.create(
+            session,
+            record_id=uuid4(),
+            user_id=user_id,
+            job_id=jobs.create(session, jobs.CONVERT, {}).id,
+            filename="speech.wav",
+            wav={},
+        )
+
+
+def store(database: Database, record_id: UUID, data: bytes) -> None:
+    with database.transaction() as session:
+        records.store(session, record_id, Mp3(io.BytesIO(data), duration_seconds=1.5))
+
+
+def read_all(database: Database, record_id: UUID, start: int, *, most_chunks: int) -> bytes:
+    with database.transaction() as session:
+        return b"".join(records.read(session, record_id, start, most_chunks=most_chunks))
+
+
+@pytest.mark.parametrize(
+    "size", [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7]
+)
+def test_an_mp3_is_read_as_it_was_stored(database: Database, record: Record, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+
+    store(database, record.id, data)
+
+    assert read_all(database, record.id, 0, most_chunks=100) == data
+
+
+def test_chunks_follow_each_other_without_gaps(database: Database, record: Record) -> None:
+    store(database, record.id, bytes(2 * CHUNK_BYTES + 5))
+
+    with database.transaction() as session:
+        chunks = session.scalars(select(Chunk).order_by(Chunk.start)).all()
+
+    assert [chunk.start for chunk in chunks] == [0, CHUNK_BYTES, 2 * CHUNK_BYTES]
+    assert [len(chunk.data) for chunk in chunks] == [CHUNK_BYTES, CHUNK_BYTES, 5]
+
+
+def test_a_stored_record_knows_its_size_digest_and_length(
+    database: Database, record: Record
+) -> None:
+    data = bytes(range(256)) * 2000
+
+    store(database, record.id, data)
+
+    with database.transaction() as session:
+        stored, _ = records.get(session, record.id, record.user_id)
+    assert stored.size_bytes == len(data)
+    assert stored.sha256 == hashlib.sha256(data).digest()
+    assert stored.duration_seconds == 1.5
+    assert stored.stored_at is not None
+
+
+@pytest.mark.parametrize("start", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_reading_begins_anywhere(database: Database, record: Record, start: int) -> None:
+    data = random.Random(1).randbytes(2 * CHUNK_BYTES + 5)
+    store(database, record.id, data)
+
+    piece = read_all(database, record.id, start, most_chunks=1)
+
+    assert data[start:].startswith(piece)
+    assert len(piece) > 0
+
+
+def test_chunks_are_kept_uncompressed_outside_their_rows(database: Database) -> None:
+    with database.engine.connect() as connection:
+        storage = connection.exec_driver_sql(
+            "SELECT attstorage FROM pg_attribute"
+            " WHERE attrelid = 'chunks'::regclass AND attname = 'data'"
+        ).scalar()
+
+    assert storage in {"e", b"e"}
+
+
+def test_another_users_record_is_not_found(database: Database, record: Record) -> None:
+    with database.transaction() as session:
+        bob, _ = users.create(session, "Bob")
+
+    with pytest.raises(errors.RecordNotFound), database.transaction() as session:
+        records.get(session, record.id, bob)
+
+
+@pytest.mark.parametrize(
+    ("upload", "download"),
+    [
+        ("speech.wav", "speech.mp3"),
+        ("speech", "speech.mp3"),
+        ("speech.tar.wav", "speech.tar.mp3"),
+        ("", "recording.mp3"),
+        (".wav", "recording.mp3"),
+        ("...", "recording.mp3"),
+        ("/etc/passwd", "passwd.mp3"),
+        ("..\\..\\boot.ini", "boot.mp3"),
+        ("C:\\My Music\\a b.wav", "a b.mp3"),
+        ('Привет "мир".wav', 'Привет "мир".mp3'),
+        ("a\r\nSet-Cookie: x.wav", "aSet-Cookie: x.mp3"),
+        ("\ud800.wav", "recording.mp3"),
+        ("ы" * 300 + ".wav", "ы" * 125 + ".mp3"),
+    ],
+)
+def test_the_downloads_name_is_the_uploads_made_harmless(upload: str, download: str) -> None:
+    assert records.mp3_name(upload) == download

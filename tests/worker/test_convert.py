@@ -1,0 +1,153 @@
+"""A recording's way from its upload to its MP3, and what is left when it breaks off."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select
+
+from shared import errors, jobs, records, users
+from shared.database import Database
+from shared.models import Chunk, Record, State
+from shared.store import FolderStore
+from tests import audio
+from worker.convert import convert
+from worker.lease import Lease, LeaseLost
+
+NewLease = Callable[..., Lease]
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+@pytest.fixture
+def new_upload(database: Database, uploads: FolderStore) -> Callable[[Lease, bytes], UUID]:
+    """Stores a WAV as the upload of a lease's job; returns the record's id."""
+
+    def make(lease: Lease, wav: bytes) -> UUID:
+        record_id = uuid4()
+        upload = uploads.create(record_id)
+        upload.write(wav)
+        upload.commit()
+        with database.transaction() as session:
+            user_id, _ = users.create(session, str(record_id))
+            records.create(
+                session,
+                record_id=record_id,
+                user_id=user_id,
+                job_id=lease.job_id,
+                filename="speech.wav",
+                wav=audio.read([wav]).to_json(),
+            )
+        return record_id
+
+    return make
+
+
+def run(lease: Lease, database: Database, uploads: FolderStore) -> None:
+    convert(lease, database=database, uploads=uploads, quality=2, most_seconds=3600)
+
+
+def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
+    with database.transaction() as session:
+        record = session.get_one(Record, record_id)
+        return record, b"".join(records.read(session, record_id, 0, most_chunks=1000))
+
+
+@pytest.mark.parametrize(("channels", "sample_rate_hz"), [(1, 8_000), (2, 44_100)])
+def test_a_recording_becomes_an_mp3_of_the_same_length(
+    database: Database,
+    uploads: FolderStore,
+    new_lease: NewLease,
+    new_upload: Callable[[Lease, bytes], UUID],
+    channels: int,
+    sample_rate_hz: int,
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    wav = audio.make_wav(1.25, sample_rate_hz=sample_rate_hz, channels=channels)
+    record_id = new_upload(lease, wav)
+
+    run(lease, database, uploads)
+
+    record, mp3 = stored(database, record_id)
+    assert record.duration_seconds == 1.25
+    assert len(audio.decoded(mp3, channels=channels)) == 1.25 * sample_rate_hz
+    assert list(uploads.ages()) == []
+    with database.transaction() as session:
+        assert jobs.get(session, lease.job_id).state == State.DONE
+
+
+def test_compressed_samples_take_the_same_way(
+    database: Database,
+    uploads: FolderStore,
+    new_lease: NewLease,
+    new_upload: Callable[[Lease, bytes], UUID],
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    record_id = new_upload(lease, audio.compressed("adpcm_ima_wav", audio.music(1)))
+
+    run(lease, database, uploads)
+
+    _, mp3 = stored(database, record_id)
+    assert len(audio.decoded(mp3, channels=2)) >= 44_100
+
+
+def test_an_upload_that_is_gone_is_a_failed_conversion(
+    database: Database,
+    uploads: FolderStore,
+    new_lease: NewLease,
+    new_upload: Callable[[Lease, bytes], UUID],
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    uploads.delete(new_upload(lease, audio.make_wav(0.1)))
+
+    with pytest.raises(errors.ConversionFailed, match="send it again"):
+        run(lease, database, uploads)
+
+
+def test_a_worker_that_lost_its_lease_stores_nothing_and_keeps_the_upload(
+    database: Database,
+    uploads: FolderStore,
+    new_lease: NewLease,
+    new_upload: Callable[[Lease, bytes], UUID],
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    record_id = new_upload(lease, audio.make_wav(0.5))
+    with database.transaction() as session:
+        jobs.put_back(session, lease._claim, errors.StorageFull(), delay=lease._duration)
+
+    with pytest.raises(LeaseLost):
+        run(lease, database, uploads)
+
+    uploads.open(record_id).close()
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Chunk)) == 0
+
+
+def test_a_full_disk_may_be_better_later(
+    database: Database,
+    uploads: FolderStore,
+    new_lease: NewLease,
+    new_upload: Callable[[Lease, bytes], UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lease = new_lease(jobs.CONVERT)
+    new_upload(lease, audio.make_wav(0.5))
+
+    class FullSpool(io.BytesIO):
+        def __init__(self, _: int) -> None:
+            super().__init__()
+
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worker.convert.SpooledTemporaryFile", FullSpool)
+
+    with pytest.raises(errors.StorageFull) as raised:
+        run(lease, database, uploads)
+
+    assert raised.value.retryable
