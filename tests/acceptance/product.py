@@ -8,10 +8,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+import psycopg2
 
 from launcher import ports
 
@@ -152,6 +154,13 @@ class Product:
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)
         return Answer(int(status.split()[1]), headers, body)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of the embedded database."""
+        url = json.loads((self.data / "postgres" / "server.json").read_text())["url"]
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
 
     def new_user(self, name: str) -> dict[str, Any]:
         user = self.ask("/users", {"name": name})
