@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from uuid import uuid4
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import openapi, problems
+from api.connection import Linger, RequestIds
 from api.dependencies import Queue, Services, Transactions
 from api.routes import health, jobs, questions, records, users
 from api.waiting import Waiter
@@ -21,26 +20,6 @@ from shared.settings import Settings
 
 DATABASE_CONNECTIONS = 20
 STATEMENT_TIMEOUT_SECONDS = 5
-
-
-class RequestIds:
-    """Gives every request an id, which the answer carries, and so do the problem and the log."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = scope["request_id"] = str(uuid4())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -66,13 +45,15 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )
     app.state.services = services
     app.add_middleware(RequestIds)
+    app.add_middleware(Linger)
     problems.install(app)
     for module in (users, records, questions, jobs, health):
         app.include_router(module.router)
-    problems.describe_in_openapi(app)
+    openapi.complete(app)
     return app
 
 

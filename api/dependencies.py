@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import anyio
@@ -12,6 +12,7 @@ import anyio.to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
+from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.waiting import Waiter
@@ -27,6 +28,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 DATABASE_SECONDS = 5
 JSON_LIMIT_BYTES = 64 * 1024
+JSON_SECONDS = 10
 
 
 class Transactions:
@@ -125,22 +127,29 @@ def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
             raise errors.UnsupportedMediaType(
                 f"The body must be JSON with Content-Type: application/json, not {media_type!r}."
             )
-        body = bytearray()
-        async for block in request.stream():
-            body += block
-            if len(body) > JSON_LIMIT_BYTES:
-                raise errors.UploadTooLarge(
-                    f"A JSON body here is at most {JSON_LIMIT_BYTES} bytes."
-                )
-        return _validated(kind, bytes(body))
+        return _validated(kind, await _small_body(request))
 
     return read
 
 
-def json_body_schema(kind: type[BaseModel]) -> dict[str, Any]:
-    """What OpenAPI says of a body that `json_body` reads."""
-    content = {"application/json": {"schema": kind.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+async def _small_body(request: Request) -> bytes:
+    """Raises: UploadTooLarge, UploadTooSlow, MalformedRequest: the client went away."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(JSON_SECONDS):
+            async for block in request.stream():
+                body += block
+                if len(body) > JSON_LIMIT_BYTES:
+                    raise errors.UploadTooLarge(
+                        f"A JSON body here is at most {JSON_LIMIT_BYTES} bytes."
+                    )
+    except TimeoutError:
+        raise errors.UploadTooSlow(
+            f"The body did not come within {JSON_SECONDS} seconds; send it again."
+        ) from None
+    except ClientDisconnect:
+        raise errors.MalformedRequest from None
+    return bytes(body)
 
 
 def _validated(kind: type[Body], body: bytes) -> Body:

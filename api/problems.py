@@ -9,11 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.schemas import Problem
 from shared import errors
 
 log = logging.getLogger(__name__)
@@ -121,50 +119,6 @@ def invalid(error: ValidationError | RequestValidationError) -> errors.InvalidRe
 
 def request_id(request: Request) -> str:
     return str(request.scope.get("request_id", ""))
-
-
-def describe_in_openapi(app: FastAPI) -> None:
-    """Let the OpenAPI document speak of problems where the framework speaks of its own errors."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            _, problem = models_json_schema(
-                [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
-            )
-            document["components"]["schemas"] |= problem["$defs"]
-            _forget_framework_errors(document)
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _forget_framework_errors(document: dict[str, Any]) -> None:
-    """The framework adds them to whatever has parameters; here all of those are plain texts."""
-    framework = {"HTTPValidationError", "ValidationError"} & document["components"][
-        "schemas"
-    ].keys()
-    for name in framework:
-        del document["components"]["schemas"][name]
-    for operation in (o for path in document["paths"].values() for o in path.values()):
-        if "HTTPValidationError" in str(operation["responses"].get("422")):
-            del operation["responses"]["422"]
-
-
-def responses(*kinds: type[errors.QuaverError]) -> dict[int | str, dict[str, Any]]:
-    """These errors as OpenAPI describes them."""
-    statuses = sorted({status_of(kind) for kind in kinds})
-    return {
-        status.value: described(*(kind.title for kind in kinds if status_of(kind) is status))
-        for status in statuses
-    }
-
-
-def described(*titles: str) -> dict[str, Any]:
-    """A problem as OpenAPI describes it."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": " or ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def _method_not_allowed(request: Request) -> HTTPException:

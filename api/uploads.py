@@ -5,19 +5,16 @@ credentials or at the first bytes.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 import anyio.to_thread
 from fastapi import Request
-from python_multipart import MultipartParser
-from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
+from api import forms
+from api.forms import OVERHEAD_BYTES
 from shared import errors
 from shared.store import Upload
 from shared.wav import Reader, Wav
@@ -25,9 +22,6 @@ from shared.wav import Reader, Wav
 WRITE_BYTES = 1 << 20
 """Bytes gathered before a thread writes them: a hop to a thread for each network read would cost
 more than the write."""
-
-FORM_OVERHEAD_BYTES = 64 * 1024
-"""What a form may need beside the file: boundaries, headers and fields, all bounded by this."""
 
 GRACE_SECONDS = 60
 """How long an upload may be slower than the minimum rate."""
@@ -88,13 +82,14 @@ async def receive(
         UploadTooLarge, UploadTooSlow, MalformedRequest, InvalidRequest, InvalidCredentials,
         NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
     """
-    limits.check_size((_content_length(request) or 0) - FORM_OVERHEAD_BYTES)
-    boundary = _boundary(request)
+    boundary = forms.boundary(request)
+    overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
+    limits.check_size((_content_length(request) or 0) - overhead_bytes)
     file = File(create_upload, limits)
     try:
         if boundary is None:
             return await _receive_plain(request, file, limits, authenticate)
-        form = Form(boundary, file.feed)
+        form = forms.Form(boundary, file.feed)
         return await _receive_form(request, form, file, limits, authenticate)
     finally:
         file.discard()
@@ -112,9 +107,12 @@ async def _receive_plain(
 
 
 async def _receive_form(
-    request: Request, form: "Form", file: "File", limits: Limits, authenticate: Authenticate
+    request: Request, form: forms.Form, file: "File", limits: Limits, authenticate: Authenticate
 ) -> Received:
     user_id: int | None = None
+    if _knows_credentials(request, {}):
+        # Nothing has been asked of the client yet: if it waits for a 100, it sends no byte.
+        user_id = await authenticate(_credentials(request, {}))
     async for block in _body(request, limits):
         form.feed(block)
         if user_id is None and _knows_credentials(request, form.fields):
@@ -180,107 +178,11 @@ class File:
             self._upload = None
 
 
-class Form:
-    """A `multipart/form-data` body: one part `file`, whose bytes go to `take`, and text fields."""
-
-    def __init__(self, boundary: bytes, take: Callable[[bytes], None]) -> None:
-        self.fields: dict[str, str] = {}
-        self.filename = ""
-        self.has_file = False
-        self._take = take
-        self._ended = False
-        self._header_name = bytearray()
-        self._header_value = bytearray()
-        self._disposition = ""
-        self._field_name: str | None = None
-        self._field_value = bytearray()
-        self._overhead_bytes = 0
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._on_part_begin,
-                "on_header_field": self._on_header_field,
-                "on_header_value": self._on_header_value,
-                "on_header_end": self._on_header_end,
-                "on_headers_finished": self._on_headers_finished,
-                "on_part_data": self._on_part_data,
-                "on_part_end": self._on_part_end,
-                "on_end": self._on_end,
-            },
-        )
-
-    def feed(self, block: bytes) -> None:
-        """Take bytes. Raises: MalformedRequest, InvalidRequest, and what `take` raises."""
-        try:
-            self._parser.write(block)
-        except MultipartParseError as error:
-            raise errors.MalformedRequest(f"The form could not be parsed: {error}.") from error
-
-    def close(self) -> None:
-        """All has come. Raises: MalformedRequest, InvalidRequest."""
-        # The parser itself takes a body that stops anywhere for a whole one.
-        if not self._ended:
-            raise errors.MalformedRequest("The form ended before its last boundary; send it again.")
-        if not self.has_file:
-            raise _invalid_field("file", "is missing: send the WAV as this part, file=@speech.wav")
-
-    def _on_part_begin(self) -> None:
-        self._disposition = ""
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
-        self._header_name += data[start:end]
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
-        self._header_value += data[start:end]
-
-    def _on_header_end(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = self._header_value.decode("latin-1")
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def _on_headers_finished(self) -> None:
-        kind, options = parse_options_header(self._disposition)
-        name = _text(options.get(b"name", b""))
-        if kind != b"form-data" or not name:
-            raise errors.MalformedRequest("A part of the form has no name in its headers.")
-        self._field_name = None if name == "file" else name
-        self._field_value.clear()
-        if self._field_name is None:
-            if self.has_file:
-                raise _invalid_field("file", "came twice: send one recording per request")
-            self.has_file = True
-            self.filename = _filename(self._disposition, options.get(b"filename", b""))
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._field_name is None:
-            self._take(data[start:end])
-        else:
-            self._count(end - start)
-            self._field_value += data[start:end]
-
-    def _on_part_end(self) -> None:
-        if self._field_name is not None:
-            self._count(64)  # However empty they are, fields are not free.
-            self.fields[self._field_name] = _text(bytes(self._field_value)).strip()
-
-    def _on_end(self) -> None:
-        self._ended = True
-
-    def _count(self, size_bytes: int) -> None:
-        self._overhead_bytes += size_bytes
-        if self._overhead_bytes > FORM_OVERHEAD_BYTES:
-            raise errors.MalformedRequest(
-                f"The form's fields and headers take more than {FORM_OVERHEAD_BYTES} bytes."
-            )
-
-
 async def _body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
     """The body's bytes as they come.
 
     Raises:
+        UploadTooLarge: more came than any form of the largest file has.
         UploadTooSlow: nothing came for `stall_seconds`, or too little after the first minute.
         MalformedRequest: the client went away before the end.
     """
@@ -300,6 +202,8 @@ async def _body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
         except ClientDisconnect:
             raise errors.MalformedRequest from None
         size_bytes += len(block)
+        # Behind its last boundary a form may go on for ever, and no part of it would count.
+        limits.check_size(size_bytes - OVERHEAD_BYTES)
         _check_rate(size_bytes, time.monotonic() - began, limits)
         yield block
 
@@ -308,20 +212,6 @@ def _content_length(request: Request) -> int | None:
     """The announced size of the body in bytes."""
     value = request.headers.get("content-length", "")
     return int(value) if value.isascii() and value.isdigit() else None
-
-
-def _boundary(request: Request) -> bytes | None:
-    """The boundary of a form; None when the body is none.
-
-    Raises:
-        MalformedRequest: a form without a boundary.
-    """
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if not kind.startswith(b"multipart/"):
-        return None
-    if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise errors.MalformedRequest("A form is multipart/form-data and names its boundary.")
-    return options[b"boundary"]
 
 
 def _knows_credentials(request: Request, fields: Mapping[str, str]) -> bool:
@@ -349,25 +239,3 @@ def _check_rate(size_bytes: int, seconds: float, limits: Limits) -> None:
             f"The upload came at less than {limits.least_bytes_per_second} bytes per second; send "
             "it again over a better connection."
         )
-
-
-def _invalid_field(name: str, problem: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(
-        f"{name}: {problem}.", errors=[{"pointer": f"#/{name}", "detail": problem}]
-    )
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _filename(disposition: str, plain: bytes) -> str:
-    """A part's file name, as browsers, curl and libraries write it.
-
-    Browsers send UTF-8 and percent-encode what would end the string (WHATWG HTML, "multipart form
-    data"); some libraries use the extended form of RFC 8187.
-    """
-    extended = re.search(r"filename\*=utf-8''([^;\s]+)", disposition, re.IGNORECASE)
-    if extended:
-        return unquote(extended[1])
-    return re.sub("%22", '"', re.sub("%0D|%0A", " ", _text(plain)))

@@ -68,6 +68,8 @@ class Waiter:
                         self._heed(signal)
             except (RedisError, OSError) as error:
                 log.warning("no signals from the workers, rows are read instead: %r", error)
+            except Exception:
+                log.exception("no signals from the workers, rows are read instead")
             await asyncio.sleep(RETRY_SECONDS)
 
     def _heed(self, signal: Signal | None) -> None:
@@ -91,16 +93,25 @@ class Waiter:
             await self._suspicion.wait()
             self._suspicion.clear()
             suspects, self._suspects = self._suspects & self._waiting.keys(), set()
-            try:
-                ended = await self._find_ended(suspects) if suspects else set()
-            except errors.Unavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-                self._suspect(suspects)
-                continue
-            for job_id in ended:
+            for job_id in await self._find_ended_of(suspects):
                 for future in self._waiting.get(job_id, ()):
                     if not future.done():
                         future.set_result(None)
+
+    async def _find_ended_of(self, suspects: set[UUID]) -> set[UUID]:
+        """Nobody has ended while rows cannot be read; they are suspects again a moment later.
+
+        Whatever the reason, it must not leave here: all that wait would wait in vain.
+        """
+        try:
+            return await self._find_ended(suspects) if suspects else set()
+        except errors.Unavailable as error:
+            log.warning("no word of %d jobs: %r", len(suspects), error)
+        except Exception:
+            log.exception("no word of %d jobs", len(suspects))
+        await asyncio.sleep(RETRY_SECONDS)
+        self._suspect(suspects)
+        return set()
 
     def _forget(self, job_id: UUID, future: asyncio.Future[None]) -> None:
         self._waiting[job_id].discard(future)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
@@ -73,9 +74,9 @@ class FolderStore:
                 yield UUID(entry.name.removesuffix(PART)), now - entry.stat().st_mtime
 
     def check(self) -> None:
-        probe = self._folder / f".check-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        # It has no name, or one of its own: two checks at once must not see each other's.
+        with TemporaryFile(dir=self._folder) as probe:
+            probe.write(b"x")
 
     def _path(self, upload_id: UUID) -> Path:
         return self._folder / str(upload_id)

@@ -21,7 +21,7 @@ DOORS = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
     "uvicorn": ("api/",),
-    "python_multipart": ("api/uploads.py",),
+    "python_multipart": ("api/forms.py",),
     "celery": ("worker/app.py", "worker/tasks.py", "shared/jobs.py"),
     "redis": ("shared/signals.py", "worker/app.py", "worker/breaker.py", "api/"),
     "alembic": ("shared/migrations/",),

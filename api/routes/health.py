@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.dependencies import Service, Services
-from api.problems import responses
+from api.openapi import responses
 from api.schemas import Live, Ready
 from shared import errors, signals
 

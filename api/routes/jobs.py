@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api import problems
 from api.dependencies import BaseUrl, Transact
-from api.problems import responses
+from api.openapi import responses
 from api.schemas import JobStatus, StoredRecord
 from shared import errors, jobs, records
 from shared.models import Job, State

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy.orm import Session
 
-from api import schemas
-from api.dependencies import BaseUrl, Service, json_body, json_body_schema
-from api.problems import responses
+from api import openapi, schemas
+from api.dependencies import BaseUrl, Service, json_body
+from api.openapi import responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
 from shared import errors, jobs
 from shared.models import Job
@@ -24,13 +24,15 @@ router = APIRouter(tags=["questions"])
         **responses(
             errors.MalformedRequest,
             errors.InvalidRequest,
+            errors.UploadTooSlow,
+            errors.UploadTooLarge,
             errors.UnsupportedMediaType,
             errors.QuestionsExhausted,
             errors.QuestionSourceUnavailable,
             errors.DatabaseUnavailable,
         ),
     },
-    openapi_extra=json_body_schema(NewQuestions),
+    openapi_extra=openapi.json_body(NewQuestions),
 )
 async def store_questions(
     wanted: Annotated[NewQuestions, Depends(json_body(NewQuestions))],

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import downloads, schemas, uploads
 from api.dependencies import BaseUrl, Service, Services, Transact
-from api.problems import described, responses
+from api.openapi import problem, responses
 from api.schemas import AcceptedRecord, StoredRecord
 from shared import errors, jobs, records, users
 from shared.models import Job, Record, State
@@ -43,7 +43,7 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": _MP3, "description": "The whole MP3."},
     206: {"content": _MP3, "description": "The part of the MP3 that Range asks for."},
     304: {"description": "The client's copy is good."},
-    416: described("Range not satisfiable"),
+    416: problem("Range not satisfiable"),
     **responses(
         errors.RecordNotFound,
         errors.RecordNotReady,

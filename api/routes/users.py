@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from api.dependencies import Transact, json_body, json_body_schema
-from api.problems import responses
+from api import openapi
+from api.dependencies import Transact, json_body
+from api.openapi import responses
 from api.schemas import CreatedUser, NewUser
 from shared import errors, users
 
@@ -20,10 +21,12 @@ router = APIRouter(tags=["users"])
         errors.MalformedRequest,
         errors.InvalidRequest,
         errors.NameTaken,
+        errors.UploadTooSlow,
+        errors.UploadTooLarge,
         errors.UnsupportedMediaType,
         errors.DatabaseUnavailable,
     ),
-    openapi_extra=json_body_schema(NewUser),
+    openapi_extra=openapi.json_body(NewUser),
 )
 async def create_user(
     new: Annotated[NewUser, Depends(json_body(NewUser))], transact: Transact

@@ -1,0 +1,89 @@
+"""What every exchange has, whatever it is about: an id, and an end in which nothing is lost."""
+
+import asyncio
+from contextlib import suppress
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LINGER_SECONDS = 30
+LINGER_STALL_SECONDS = 5
+"""As nginx's lingering_time and lingering_timeout."""
+
+
+class RequestIds:
+    """Gives every request an id, which the answer carries, and so do the problem and the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope["request_id"] = str(uuid4())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class Linger:
+    """Hears a client out that is answered before its body has come.
+
+    A server that closes while bytes are unread makes the kernel send a reset, and the answer is
+    lost for who is still sending (RFC 9112, 9.6): Python's urllib never hears it. A server that
+    keeps the connection would read on for ever. So the answer goes out whole, then the rest of the
+    body is thrown away for a while, as nginx does, then the connection ends.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _announces_body(scope):
+            exchange = _Exchange(receive, send)
+            await self._app(scope, exchange.receive, exchange.send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _Exchange:
+    """A request with a body, and its answer."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._is_unread = True
+        self._is_early = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._is_unread = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and self._is_unread:
+            self._is_early = True
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        is_last = message["type"] == "http.response.body" and not message.get("more_body")
+        if self._is_early and is_last:
+            await self._send({**message, "more_body": True})
+            await self._throw_away_the_rest()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def _throw_away_the_rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while self._is_unread:
+                    async with asyncio.timeout(LINGER_STALL_SECONDS):
+                        await self.receive()
+
+
+def _announces_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

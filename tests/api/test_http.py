@@ -1,0 +1,118 @@
+"""HTTP itself: methods, paths, and clients that break its rules."""
+
+from typing import Any
+
+import pytest
+
+from tests import audio
+from tests.api.problems import problem
+from tests.stack import Api, User
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/users", "POST"),
+        ("DELETE", "/record", "GET, HEAD, POST"),
+        ("PUT", "/record?id=1", "GET, HEAD, POST"),
+        ("PATCH", "/questions", "POST"),
+        ("POST", "/jobs/x", "GET"),
+        ("POST", "/health/live", "GET"),
+        ("TRACE", "/record", "GET, HEAD, POST"),
+        ("OPTIONS", "/users", "POST"),
+        ("DELETE", "/openapi.json", "GET, HEAD"),
+        ("POST", "/static-offline-docs/swagger-ui.css", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_which_ones_there_are(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
+    answer = api.client.request(method, path)
+
+    assert problem(answer) == (405, "method-not-allowed")
+    assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", "/users/1", "/record/1", "/../etc/passwd", "/%00", "/%FF", "/x%3Fy"]
+)
+def test_an_address_that_does_not_exist_is_not_found(api: Api, path: str) -> None:
+    answer = api.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "/problems/not-found"
+
+
+@pytest.mark.parametrize("request_id", [None, "mine"])
+def test_every_answer_has_an_id_of_its_own(api: Api, request_id: str | None) -> None:
+    headers = {"X-Request-Id": request_id} if request_id else {}
+
+    ids = [
+        api.get(path, headers=headers).headers["x-request-id"] for path in ("/health/live", "/x")
+    ]
+
+    assert len({*ids, request_id}) == 3
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Content-Length: 5", "Transfer-Encoding: chunked"],
+        ["Content-Length: 5", "Content-Length: 6"],
+        ["Content-Length: -5"],
+        ["Content-Length: 99999999999999999999999"],
+        ["Transfer-Encoding: chunked, identity"],
+        ["Content-Length : 5"],
+        ["X: a\0b"],
+    ],
+)
+def test_who_could_smuggle_a_request_is_refused(alice: User, headers: list[str]) -> None:
+    with alice.api.connect() as wire:
+        wire.post(alice, *headers)
+        wire.send(b"0\r\n\r\n")
+        answer = wire.answer()
+
+    assert answer.status == 400
+    assert answer.headers["connection"] == "close"
+
+
+def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(alice: User) -> None:
+    smuggled = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    form = "Content-Type: multipart/form-data"
+
+    with alice.api.connect() as wire:
+        wire.post(alice, form, f"Content-Length: {len(smuggled)}")
+        wire.send(smuggled)
+        wire.send_head("GET /nowhere", "Connection: close")
+        statuses = [answer.status for answer in wire.answers()]
+
+    assert statuses in ([400, 404], [400])
+
+
+def test_requests_may_follow_each_other_without_waiting(alice: User) -> None:
+    wav = audio.make_wav(0.1)
+
+    with alice.api.connect() as wire:
+        wire.post(alice, f"Content-Length: {len(wav)}")
+        wire.send(wav)
+        wire.send_head("GET /health/live")
+        statuses = [wire.answer().status, wire.answer().status]
+
+    assert statuses == [201, 200]
+
+
+@pytest.mark.parametrize("path", ["/users", "/questions"])
+def test_a_client_that_breaks_off_its_json_is_no_mistake_of_ours(api: Api, path: str) -> None:
+    with api.connect() as wire:
+        wire.send_head(f"POST {path}", "Content-Type: application/json", "Content-Length: 100")
+        wire.send(b"{")
+
+    assert api.get("/health/live").status_code == 200
+
+
+def test_odd_queries_are_no_mistake_of_ours(api: Api) -> None:
+    odd: list[Any] = ["?", "?&&&=", "?id", "?id=1&id=2&user=1&user=2", "?" + "a=b&" * 5_000]
+
+    answers = [api.get(f"/record{query}") for query in odd]
+
+    assert {problem(answer) for answer in answers} == {(404, "record-not-found")}

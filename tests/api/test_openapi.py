@@ -1,0 +1,116 @@
+"""What the service says of itself: /openapi.json and /docs."""
+
+import re
+from typing import Any
+
+import pytest
+
+from api.problems import MEDIA_TYPE
+from tests.stack import Api
+
+URLS = re.compile(r"""(?:https?:)?//[^\s"'<>]+""")
+
+
+@pytest.fixture(scope="module")
+def document(api: Api) -> Any:
+    answer = api.get("/openapi.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def operations(document: Any) -> dict[str, Any]:
+    return {
+        f"{verb.upper()} {path}": operation
+        for path, verbs in document["paths"].items()
+        for verb, operation in verbs.items()
+    }
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(references, node))
+    if isinstance(node, dict):
+        return set().union(
+            {node["$ref"]} if "$ref" in node else (), *map(references, node.values())
+        )
+    return set()
+
+
+def test_everything_there_is_is_described(document: Any) -> None:
+    assert set(operations(document)) == {
+        "POST /users",
+        "POST /record",
+        "GET /record",
+        "HEAD /record",
+        "POST /questions",
+        "GET /jobs/{job_id}",
+        "GET /health/live",
+        "GET /health/ready",
+    }
+
+
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    for reference in references(document):
+        node = document
+        for name in reference.removeprefix("#/").split("/"):
+            node = node[name]
+
+        assert node
+
+
+def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Any) -> None:
+    described = operations(document).values()
+
+    assert len({operation["operationId"] for operation in described}) == len(described)
+    assert all(operation["summary"] for operation in described)
+
+
+def test_every_error_is_a_problem_object(document: Any) -> None:
+    errors = {
+        (name, status): response
+        for name, operation in operations(document).items()
+        for status, response in operation["responses"].items()
+        if status >= "400" and not (name.startswith("HEAD") and "content" not in response)
+    }
+
+    assert {
+        pair for pair, response in errors.items() if set(response["content"]) != {MEDIA_TYPE}
+    } == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("POST /users", "201 400 408 409 413 415 422 503"),
+        ("POST /record", "201 202 400 401 408 410 413 415 422 429 503 507"),
+        ("GET /record", "200 206 304 404 409 410 416 503"),
+        ("POST /questions", "200 202 400 408 413 415 422 503"),
+        ("GET /jobs/{job_id}", "200 404 503"),
+        ("GET /health/ready", "200 503"),
+    ],
+)
+def test_every_status_is_told(document: Any, name: str, statuses: str) -> None:
+    assert set(operations(document)[name]["responses"]) == set(statuses.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "media_types"),
+    [
+        ("POST /users", {"application/json"}),
+        ("POST /questions", {"application/json"}),
+        ("POST /record", {"multipart/form-data", "audio/wav"}),
+    ],
+)
+def test_bodies_parsed_by_hand_are_described(
+    document: Any, name: str, media_types: set[str]
+) -> None:
+    assert set(operations(document)[name]["requestBody"]["content"]) == media_types
+
+
+def test_the_docs_need_no_other_host(api: Api) -> None:
+    page = api.get("/docs")
+
+    assert page.status_code == 200
+    assert set(URLS.findall(page.text)) == set()
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert api.get(path).status_code == 200
