@@ -1,0 +1,1 @@
+"""Quaver beside the usual ways from WAV to MP3, measured in one run: `make bench`."""
