@@ -5,6 +5,7 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from api.protocol import Protocol
 from shared.settings import Settings, SettingsError
 
 
@@ -21,8 +22,8 @@ def main() -> None:
         # A request's path can hold a link's secret in its query: the log is not the place for it.
         access_log=False,
         server_header=False,
+        http=Protocol,
         timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 * 1024,
     )
 
 

@@ -38,11 +38,13 @@ STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
 
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
-FRAMEWORK_TITLES = {
-    HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed",
+HTTP_TITLES = {
+    HTTPStatus.BAD_REQUEST: errors.MalformedRequest.title,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range not satisfiable",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI too long",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error",
 }
-"""Of errors that have no class here, for HTTP alone knows them; the slug follows from the title."""
+"""Where Python's names differ from release to release, or from ours; the slugs follow from them."""
 
 DEFAULT_RETRY_AFTER_SECONDS = {
     HTTPStatus.SERVICE_UNAVAILABLE: 5,
@@ -61,8 +63,28 @@ def status_of(kind: type[errors.QuaverError]) -> HTTPStatus:
 
 def describe(error: errors.QuaverError, request: Request) -> dict[str, Any]:
     """The problem object of an error."""
-    status = status_of(type(error))
-    return _problem(request, status, error.slug, error.title, error.detail) | error.members
+    problem = {
+        "type": f"/problems/{error.slug}",
+        "title": error.title,
+        "status": status_of(type(error)).value,
+        "detail": error.detail,
+        "instance": request.url.path,
+        "request_id": request_id(request),
+    }
+    return problem | error.members
+
+
+def of_http(status: HTTPStatus, detail: str, *, instance: str, request_id: str) -> dict[str, Any]:
+    """The problem object of an error that HTTP knows and no class here."""
+    title = HTTP_TITLES.get(status, status.phrase.capitalize())
+    return {
+        "type": f"/problems/{title.lower().replace(' ', '-')}",
+        "title": title,
+        "status": status.value,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -91,17 +113,19 @@ def install(app: FastAPI) -> None:
             return _response(describe(errors.NotFound(), request))
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             error = _method_not_allowed(request)
-        title = FRAMEWORK_TITLES.get(status, status.phrase)
-        slug = title.lower().replace(" ", "-")
-        return _response(_problem(request, status, slug, title, error.detail), error.headers)
+        problem = of_http(
+            status, error.detail, instance=request.url.path, request_id=request_id(request)
+        )
+        return _response(problem, error.headers)
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
         """A mistake in this program: the log has it, with the request's id; the user has the id."""
-        log.error("request %s failed", request_id(request), exc_info=error)
+        key = request_id(request)
+        log.error("request %s failed", key, exc_info=error)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         detail = "The service made a mistake. Tell its operator the request_id."
-        return _response(_problem(request, status, "internal-error", "Internal error", detail))
+        return _response(of_http(status, detail, instance=request.url.path, request_id=key))
 
 
 def invalid(error: ValidationError | RequestValidationError) -> errors.InvalidRequest:
@@ -133,19 +157,6 @@ def _method_not_allowed(request: Request) -> HTTPException:
 def _has_route(request: Request, method: str) -> bool:
     scope = {**request.scope, "method": method}
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
-
-
-def _problem(
-    request: Request, status: HTTPStatus, slug: str, title: str, detail: str
-) -> dict[str, Any]:
-    return {
-        "type": f"/problems/{slug}",
-        "title": title,
-        "status": status.value,
-        "detail": detail,
-        "instance": request.url.path,
-        "request_id": request_id(request),
-    }
 
 
 def _response(problem: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
