@@ -13,13 +13,8 @@ from shared import errors
 
 CONNECT_TIMEOUT_SECONDS = 3
 IDLE_TRANSACTION_SECONDS = 30
-
-_AWAY = (
-    psycopg2.OperationalError,
-    psycopg2.InterfaceError,
-    psycopg2.errors.AdminShutdown,
-)
-_FULL = (psycopg2.errors.DiskFull,)
+SILENCE_SECONDS = 15
+"""How long sent data may go unacknowledged; keepalives act only when nothing is under way."""
 
 
 def connect(
@@ -27,12 +22,18 @@ def connect(
 ) -> Engine:
     """An engine for a URL of the form `postgresql://…`; it connects when first used.
 
-    The server is told to end what a frozen or vanished client leaves behind: without that, a
-    stopped worker's transaction would keep its row locks, and so its job, for ever.
+    Either side gives up on the other after some seconds of silence: without that, a vanished
+    worker's transaction would keep its row locks, and so its job, for hours, and a black-holed
+    connection would be waited for as long. What a worker keeps that is merely frozen, the sweep
+    takes from it (`jobs.evict`).
     """
     settings = {
-        "statement_timeout": statement_timeout_seconds,
-        "idle_in_transaction_session_timeout": IDLE_TRANSACTION_SECONDS,
+        "statement_timeout": f"{statement_timeout_seconds}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_SECONDS}s",
+        "tcp_keepalives_idle": "10s",
+        "tcp_keepalives_interval": "5s",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": f"{SILENCE_SECONDS}s",
     }
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
@@ -43,10 +44,11 @@ def connect(
         connect_args={
             "application_name": f"quaver {application}",
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "options": " ".join(f"-c {name}={value}s" for name, value in settings.items()),
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE_SECONDS * 1000,
         },
     )
 
@@ -74,12 +76,16 @@ class Database:
         except PoolTimeout as error:
             raise errors.DatabaseUnavailable from error
         except DBAPIError as error:
-            raise _named(error) from error
+            _raise_named(error.orig, is_away=error.connection_invalidated)
+            raise
+        except psycopg2.Error as error:  # From a cursor that was used directly, for COPY.
+            _raise_named(error)
+            raise
 
 
-def _named(error: DBAPIError) -> Exception:
-    if isinstance(error.orig, _FULL):
-        return errors.StorageFull()
-    if error.connection_invalidated or isinstance(error.orig, _AWAY):
-        return errors.DatabaseUnavailable(retry_after_seconds=5)
-    return error
+def _raise_named(error: BaseException | None, *, is_away: bool = False) -> None:
+    """Raise what a user may be told of an error; return if it is a mistake in this program."""
+    if isinstance(error, psycopg2.errors.DiskFull):
+        raise errors.StorageFull from error
+    if is_away or isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        raise errors.DatabaseUnavailable from error

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from shared import errors
@@ -142,6 +142,22 @@ def expired(session: Session) -> Sequence[Claim]:
         .with_for_update(skip_locked=True)
     )
     return [Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt) for row in rows]
+
+
+def evict(session: Session, *, overdue: timedelta) -> int:
+    """End the transactions that hold jobs whose leases ran out so long ago; returns how many.
+
+    A worker that is frozen while it settles keeps its job's row locked, and no timeout of the
+    server's ends a COPY that waits for its client. A settling that lasts so long, it is not.
+    """
+    statement = text("""
+        SELECT count(pg_terminate_backend(lock.pid))
+        FROM jobs JOIN pg_locks lock
+            ON lock.locktype = 'transactionid' AND lock.granted AND lock.transactionid = jobs.xmax
+        WHERE state = 'running' AND lease_until < clock_timestamp() - :overdue
+            AND lock.pid <> pg_backend_pid()
+    """)
+    return session.scalar(statement, {"overdue": overdue}) or 0
 
 
 def unhinted(session: Session, kind: str, *, older_than: timedelta, limit: int) -> list[UUID]:

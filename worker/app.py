@@ -96,8 +96,14 @@ def open_workplace() -> Workplace:
     )
 
 
-workplace = functools.cache(open_workplace)
-"""The one workplace of this process, opened by its first task: after the fork, never before."""
+_opening = threading.Lock()
+_workplace = functools.cache(open_workplace)
+
+
+def workplace() -> Workplace:
+    """The one workplace of this process, opened by its first task: after the fork, never before."""
+    with _opening:  # Threads that begin at once would open one each.
+        return _workplace()
 
 
 @celery.signals.worker_ready.connect  # type: ignore[untyped-decorator]

@@ -1,6 +1,5 @@
 """A recording's conversion: its upload in, its MP3 in the database, the upload gone."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
@@ -9,7 +8,7 @@ from uuid import UUID
 
 from shared import errors, records
 from shared.database import Database
-from shared.store import UploadStore
+from shared.store import UploadStore, storage_errors
 from shared.wav import SAMPLE_BY_SAMPLE, Wav
 from worker import decode, encode, pcm
 from worker.lease import Lease
@@ -75,10 +74,5 @@ def _open(uploads: UploadStore, record_id: UUID) -> Iterator[BinaryIO]:
 @contextmanager
 def _spool() -> Iterator[BinaryIO]:
     """A place for an MP3 that has not been stored yet. Raises: StorageFull."""
-    try:
-        with SpooledTemporaryFile(SPOOL_BYTES) as spool:
-            yield cast(BinaryIO, spool)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise errors.StorageFull("The worker has no room for the MP3.") from error
-        raise
+    with storage_errors(), SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        yield cast(BinaryIO, spool)

@@ -95,7 +95,8 @@ class Lease:
             try:
                 self._extend()
                 deadline = started + lease_seconds
-            except errors.Unavailable:
+            except Exception as error:  # noqa: BLE001 - Whatever it is, the work goes on.
+                log.warning("lease of job %s not extended: %r", self.job_id, error)
                 # Until the lease's end the job is ours, and the outage may be over by then.
                 if time.monotonic() >= deadline:
                     self._lost.set()

@@ -25,6 +25,9 @@ MOST_HINTS = 100
 """Hints are sent again only while the broker holds fewer than this: it stays fed, and a long
 queue of healthy jobs does not fill with duplicates."""
 
+OVERDUE = timedelta(minutes=1)
+"""How long after its lease's end a job may still be held by a worker that is settling it."""
+
 STALE_SECONDS = 900
 """An upload without a record is given up after so long; a living one is written to, or refused,
 within `UPLOAD_STALL_SECONDS`."""
@@ -65,6 +68,8 @@ class Sweep:
         with self._database.transaction() as session:
             if not session.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
                 return
+            if evicted := jobs.evict(session, overdue=OVERDUE):
+                log.warning("%d frozen workers lost the jobs that they held", evicted)
             rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
         for held, state in rescued:
             log.warning("job %s lost its worker and is now %s", held.job_id, state)

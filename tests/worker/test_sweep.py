@@ -12,10 +12,10 @@ from sqlalchemy import func, select, text, update
 
 from shared import errors, jobs, records, users
 from shared.database import Database
-from shared.models import Job, State
+from shared.models import Job, State, User
 from shared.store import FolderStore
 from worker.lease import Lease
-from worker.sweep import LOCK_KEY, STALE_SECONDS, Sweep
+from worker.sweep import LOCK_KEY, OVERDUE, STALE_SECONDS, Sweep
 
 NewLease = Callable[..., Lease]
 
@@ -172,3 +172,31 @@ def test_an_upload_without_a_record_is_given_time(uploads: FolderStore, sweep: S
     sweep.run()
 
     assert (fresh.exists(), stale.exists()) == (True, False)
+
+
+def test_a_worker_that_froze_while_it_settled_loses_its_job(
+    database: Database, new_lease: NewLease, sweep: Sweep
+) -> None:
+    lease = new_lease(jobs.COLLECT)
+    with database.transaction() as session:
+        session.execute(update(Job).values(lease_until=func.now() - 2 * OVERDUE))
+
+    with pytest.raises(errors.DatabaseUnavailable), lease.settle() as settlement:
+        users.create(settlement.session, "Ghost")
+        sweep.run()
+        assert read(database, lease.job_id).state == State.QUEUED
+
+    with database.transaction() as session:
+        assert session.scalar(select(User.name)) is None
+
+
+def test_a_worker_that_settles_slowly_is_let_alone(
+    database: Database, new_lease: NewLease, sweep: Sweep
+) -> None:
+    lease = new_lease(jobs.COLLECT)
+    expire(database, lease.job_id, attempt=1)
+
+    with lease.settle():
+        sweep.run()
+
+    assert read(database, lease.job_id).state == State.DONE
