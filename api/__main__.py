@@ -1,12 +1,26 @@
 """Serve the API: `python -m api`."""
 
+import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import Protocol
 from shared.settings import Settings, SettingsError
+
+
+class Server(uvicorn.Server):
+    """A server that answers everybody before it stops: who waits for a job is told its address."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._waiter = app.state.services.waiter
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._waiter.release()
+        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -15,7 +29,7 @@ def main() -> None:
         app = create_app(settings)
     except (SettingsError, ValueError) as error:
         sys.exit(str(error))
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -25,6 +39,10 @@ def main() -> None:
         http=Protocol,
         timeout_graceful_shutdown=10,
     )
+    server = Server(app, config)
+    server.run()
+    if not server.started:
+        sys.exit(1)  # It has said why: the port is taken, for instance.
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What routes are handed: the database, the queue, uploads, limits, and who is asking."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -46,22 +46,27 @@ class Transactions:
         self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Raises: DatabaseUnavailable, within `DATABASE_SECONDS` even if the server is frozen."""
+        is_abandoned = threading.Event()
+
+        def run() -> T:
+            with self._database.transaction() as session:
+                result = work(session, *args, **kwargs)
+                if is_abandoned.is_set():
+                    # The client was told that nothing was stored: so nothing may be, even if the
+                    # server has woken up since.
+                    raise errors.DatabaseUnavailable
+                return result
+
         try:
             with anyio.fail_after(DATABASE_SECONDS):
                 # A frozen server answers nobody: the thread is left to wait for it alone.
                 return await anyio.to_thread.run_sync(
-                    partial(self._run, work, *args, **kwargs),
-                    abandon_on_cancel=True,
-                    limiter=self._threads,
+                    run, abandon_on_cancel=True, limiter=self._threads
                 )
         except TimeoutError:
             raise errors.DatabaseUnavailable from None
-
-    def _run(
-        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        with self._database.transaction() as session:
-            return work(session, *args, **kwargs)
+        finally:
+            is_abandoned.set()
 
 
 class Queue:
@@ -93,6 +98,25 @@ class Services:
     broker_url: str
     arriving: int = 0
     """Uploads under way."""
+
+    async def outcome(
+        self,
+        job_id: UUID,
+        within_seconds: float,
+        read: Callable[Concatenate[Session, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | None:
+        """What `read` says of a job once it has ended; None if it has not, or cannot be read now.
+
+        The job is accepted by then, so that "try again" would be the wrong answer.
+        """
+        if not await self.waiter.ended(job_id, within_seconds):
+            return None
+        try:
+            return await self.transact(read, *args, **kwargs)
+        except errors.DatabaseUnavailable:
+            return None
 
 
 def _services(request: Request) -> Services:

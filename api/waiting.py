@@ -34,24 +34,33 @@ class Waiter:
     ) -> None:
         self._listen = listen
         self._find_ended = find_ended
-        self._waiting: defaultdict[UUID, set[asyncio.Future[None]]] = defaultdict(set)
+        self._waiting: defaultdict[UUID, set[asyncio.Future[bool]]] = defaultdict(set)
         self._suspects: set[UUID] = set()
         self._suspicion = asyncio.Event()
+        self._is_closing = False
 
     async def ended(self, job_id: UUID, within_seconds: float) -> bool:
         """Whether the job ends within this time."""
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._is_closing:
+            return False
         self._waiting[job_id].add(future)
         # Registered first, read second: an end between the two is seen by the one or the other.
         self._suspect({job_id})
         try:
             async with asyncio.timeout(within_seconds):
-                await future
+                return await future
         except TimeoutError:
             return False
         finally:
             self._forget(job_id, future)
-        return True
+
+    def release(self) -> None:
+        """Let nobody wait any longer, now or later: the process is about to stop."""
+        self._is_closing = True
+        for future in (future for futures in self._waiting.values() for future in futures):
+            if not future.done():
+                future.set_result(False)
 
     async def run(self) -> None:
         """Serve all that wait, until cancelled."""
@@ -96,7 +105,7 @@ class Waiter:
             for job_id in await self._find_ended_of(suspects):
                 for future in self._waiting.get(job_id, ()):
                     if not future.done():
-                        future.set_result(None)
+                        future.set_result(True)
 
     async def _find_ended_of(self, suspects: set[UUID]) -> set[UUID]:
         """Nobody has ended while rows cannot be read; they are suspects again a moment later.
@@ -113,7 +122,7 @@ class Waiter:
         self._suspect(suspects)
         return set()
 
-    def _forget(self, job_id: UUID, future: asyncio.Future[None]) -> None:
+    def _forget(self, job_id: UUID, future: asyncio.Future[bool]) -> None:
         self._waiting[job_id].discard(future)
         if not self._waiting[job_id]:
             del self._waiting[job_id]

@@ -1,6 +1,7 @@
 """POST /questions."""
 
-from typing import Annotated, Any
+from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy.orm import Session
@@ -10,7 +11,6 @@ from api.dependencies import BaseUrl, Service, json_body
 from api.openapi import responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
 from shared import errors, jobs
-from shared.models import Job
 
 router = APIRouter(tags=["questions"])
 
@@ -52,15 +52,16 @@ async def store_questions(
         )
     job = await services.transact(jobs.create, jobs.COLLECT, {"count": wanted.questions_num})
     services.queue.hint(job.id, jobs.COLLECT)
-    if await services.waiter.ended(job.id, settings.questions_wait_seconds):
-        result = await services.transact(_outcome, job)
-        return Question.model_validate(result) if result else Nothing()
-    return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
+    seconds = settings.questions_wait_seconds
+    previous = await services.outcome(job.id, seconds, _outcome, job.id)
+    if previous is None:
+        return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
+    return previous
 
 
-def _outcome(session: Session, job: Job) -> dict[str, Any] | None:
-    """The result of a job that has ended. Raises: why it failed."""
-    ended = jobs.get(session, job.id)
-    if ended.error is not None:
-        raise errors.QuaverError.from_json(ended.error)
-    return ended.result
+def _outcome(session: Session, job_id: UUID) -> Question | Nothing:
+    """The answer of a job that has ended. Raises: why it failed."""
+    job = jobs.get(session, job_id)
+    if job.error is not None:
+        raise errors.QuaverError.from_json(job.error)
+    return Question.model_validate(job.result) if job.result else Nothing()

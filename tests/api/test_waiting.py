@@ -232,3 +232,16 @@ def test_who_stops_waiting_is_forgotten() -> None:
             await waiting
 
     assert play(scenario).waiter._waiting == {}
+
+
+def test_who_waits_is_released_before_the_process_stops() -> None:
+    async def check(workers: Workers) -> None:
+        waiting = asyncio.create_task(workers.waiter.ended(JOB, 60))
+        await asyncio.sleep(0)
+
+        workers.waiter.release()
+
+        assert await waiting is False
+        assert await workers.waiter.ended(JOB, 60) is False
+
+    asyncio.run(check(Workers()))
