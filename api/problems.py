@@ -125,7 +125,9 @@ def install(app: FastAPI) -> None:
         log.error("request %s failed", key, exc_info=error)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         detail = "The service made a mistake. Tell its operator the request_id."
-        return _response(of_http(status, detail, instance=request.url.path, request_id=key))
+        problem = of_http(status, detail, instance=request.url.path, request_id=key)
+        # This answer passes by the middleware that gives all others their id.
+        return _response(problem, {"X-Request-ID": key})
 
 
 def invalid(error: ValidationError | RequestValidationError) -> errors.InvalidRequest:

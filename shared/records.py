@@ -47,6 +47,8 @@ def create(
 def mp3_name(filename: str) -> str:
     """The download's name for an upload's: no folders, no control characters, ending .mp3."""
     name = filename.replace("\\", "/").rpartition("/")[2]
+    # Whatever kind of space: some systems write a narrow one, in "10.00 AM" for instance.
+    name = "".join(" " if c.isspace() else c for c in name)
     name = "".join(c for c in name if c.isprintable()).strip()
     stem = name.rpartition(".")[0] if "." in name else name
     # File systems allow 255 bytes; a name is cut between characters, not inside one.

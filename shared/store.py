@@ -23,7 +23,12 @@ class Upload(Protocol):
         """Append bytes. Raises: StorageFull."""
 
     def commit(self) -> None:
-        """Make it durable and visible under its id. Raises: StorageFull."""
+        """Make it durable and visible under its id.
+
+        Raises:
+            StorageFull: there is no room for it.
+            UploadTooSlow: it took so long that it was cleared away as abandoned.
+        """
 
     def discard(self) -> None:
         """Leave nothing behind; no effect after `commit`."""
@@ -55,7 +60,7 @@ class FolderStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def create(self, upload_id: UUID) -> "FolderUpload":
-        with _storage_errors():
+        with storage_errors():
             return FolderUpload(self._path(upload_id))
 
     def open(self, upload_id: UUID) -> BinaryIO:
@@ -90,19 +95,25 @@ class FolderUpload:
         self._file = _part(path).open("xb")
 
     def write(self, block: bytes) -> None:
-        with _storage_errors():
+        with storage_errors():
             self._file.write(block)
 
     def commit(self) -> None:
         """Data, then name, then folder: after a power cut the name stands for whole data or not at
         all.
         """
-        with _storage_errors():
+        with storage_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            _part(self._path).rename(self._path)
+            self._rename()
             _fsync_folder(self._path.parent)
+
+    def _rename(self) -> None:
+        try:
+            _part(self._path).rename(self._path)
+        except FileNotFoundError:
+            raise errors.UploadTooSlow from None
 
     def discard(self) -> None:
         with suppress(OSError):  # What could not be flushed is not wanted any more.
@@ -128,7 +139,8 @@ def _fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
+    """Raises: StorageFull for what an operating system says of a full disk."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,7 @@
 """What is no proper HTTP is refused in the shape of every other error."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_addresses_and_headers_have_bounds(stack: Stack, head: str, status: int,
         answer = wire.answer()
 
     assert (answer.status, answer.slug) == (status, slug)
+
+
+def test_one_endless_header_is_refused_while_it_comes(stack: Stack) -> None:
+    with stack.api.connect() as wire:
+        wire.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ")
+
+        # Who goes on sending may hear the hanging up before the answer.
+        with suppress(ConnectionError):
+            wire.send(b"x" * 5_000_000)
+            assert wire.answer().status == 431
+
+    assert stack.api.get("/health/live").status_code == 200
 
 
 def test_long_addresses_and_headers_within_the_bounds_are_served(stack: Stack) -> None:

@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -293,15 +293,24 @@ def test_an_upload_that_stalls_is_told_so(carl: User, sent: int) -> None:
     assert (answer.status, answer.slug) == (408, "upload-too-slow")
 
 
-def test_an_upload_that_drips_is_refused_after_the_grace() -> None:
-    limits = uploads.Limits(
-        most_bytes=1, most_seconds=1, stall_seconds=1, least_bytes_per_second=100
-    )
+@pytest.mark.parametrize(("size_bytes", "is_enough"), [(6_100, True), (6_099, False)])
+def test_an_upload_that_drips_is_refused_after_a_minute(
+    size_bytes: int, *, is_enough: bool
+) -> None:
+    rate = uploads._Rate(100)
+    began = rate._since
+    rate.check(0, began + 59)
 
-    uploads._check_rate(0, uploads.GRACE_SECONDS, limits)
-    uploads._check_rate(6_100, 61, limits)
-    with pytest.raises(errors.UploadTooSlow, match="100 bytes per second"):
-        uploads._check_rate(6_099, 61, limits)
+    with nullcontext() if is_enough else pytest.raises(errors.UploadTooSlow, match="100 bytes"):
+        rate.check(size_bytes, began + 61)
+
+
+def test_one_good_minute_does_not_pay_for_dripping() -> None:
+    rate = uploads._Rate(100)
+    rate.check(1_000_000, rate._since + 60)
+
+    with pytest.raises(errors.UploadTooSlow):
+        rate.check(1_000_001, rate._since + 60)
 
 
 def test_uploads_over_the_bound_are_told_when_to_come_again(carl: User) -> None:
@@ -328,11 +337,12 @@ def test_refused_and_broken_uploads_give_their_place_back(carl: User) -> None:
 
     with ExitStack() as connections:
         for _ in range(2):
-            wire = connections.enter_context(Wire(carl.api.port))
-            eventually(lambda wire=wire: _gets_a_place(wire, carl))  # type: ignore[misc]
+            eventually(lambda: _gets_a_place(connections, carl))
 
 
-def _gets_a_place(wire: Wire, user: User) -> bool:
+def _gets_a_place(connections: ExitStack, user: User) -> bool:
+    """Whether an upload may begin; it then stays so far until the connections are closed."""
+    wire = connections.enter_context(Wire(user.api.port))
     wire.post(user, "Content-Length: 1000", "Expect: 100-continue")
     return wire.answer().status == 100
 

@@ -29,7 +29,7 @@ NAMES = {
     "../../etc/passwd": "passwd.mp3",
     "C:\\sounds\\speech.wav": "speech.mp3",
     "two.dots.wav": "two.dots.mp3",
-    "line\r\nSet-Cookie: a=b.wav": "lineSet-Cookie: a=b.mp3",
+    "line\r\nSet-Cookie: a=b.wav": "line  Set-Cookie: a=b.mp3",
     "x" * 300 + ".wav": "x" * 250 + ".mp3",
     "ё" * 300: "ё" * 125 + ".mp3",
     ".wav": "recording.mp3",
