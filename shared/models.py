@@ -62,6 +62,7 @@ class Job(Base):
     """Name of the Celery task that does it, such as `records.convert`."""
     state: Mapped[str] = mapped_column(server_default=State.QUEUED)
     payload: Mapped[dict[str, Any]]
+    """All that its worker needs to begin, so that a claim is the only read."""
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     """`QuaverError.to_json()`: why it failed or, while it is queued, why the last attempt did."""
@@ -107,8 +108,6 @@ class Record(Base):
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), unique=True)
     filename: Mapped[str]
     """Name of the download: the upload's own, ending in .mp3."""
-    wav: Mapped[dict[str, Any]]
-    """What the upload's header says: `wav.Wav.to_json()`."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     duration_seconds: Mapped[float | None]

@@ -27,18 +27,10 @@ class Mp3:
 
 
 def create(
-    session: Session,
-    *,
-    record_id: UUID,
-    user_id: int,
-    job_id: UUID,
-    filename: str,
-    wav: dict[str, Any],
+    session: Session, *, record_id: UUID, user_id: int, job_id: UUID, filename: str
 ) -> Record:
     """Add a record whose job is still to be done. `filename` is the upload's own or empty."""
-    record = Record(
-        id=record_id, user_id=user_id, job_id=job_id, filename=mp3_name(filename), wav=wav
-    )
+    record = Record(id=record_id, user_id=user_id, job_id=job_id, filename=mp3_name(filename))
     session.add(record)
     session.flush()
     return record

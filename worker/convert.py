@@ -7,7 +7,6 @@ from typing import BinaryIO, cast
 from uuid import UUID
 
 from shared import errors, records
-from shared.database import Database
 from shared.store import UploadStore, storage_errors
 from shared.wav import SAMPLE_BY_SAMPLE, Wav
 from worker import decode, encode, pcm
@@ -17,24 +16,15 @@ SPOOL_BYTES = 8 << 20
 """An MP3 is held in memory up to this size (some five minutes), a longer one in a file."""
 
 
-def convert(
-    lease: Lease,
-    *,
-    database: Database,
-    uploads: UploadStore,
-    quality: int,
-    most_seconds: float,
-) -> None:
+def convert(lease: Lease, *, uploads: UploadStore, quality: int, most_seconds: float) -> None:
     """Encode the recording of the lease's job, settle the job with it, and delete the upload.
 
     Raises:
         errors.QuaverError: why it cannot be converted, or cannot now; nothing is stored then.
         LeaseLost: somebody else converts it.
     """
-    with database.transaction() as session:
-        record = records.of_job(session, lease.job_id)
-    wav = Wav.from_json(record.wav)
-    with _open(uploads, record.id) as upload, _spool() as spool:
+    record_id, wav = UUID(lease.payload["record"]), Wav.from_json(lease.payload["wav"])
+    with _open(uploads, record_id) as upload, _spool() as spool:
         mp3 = encode.to_mp3(
             _blocks(upload, wav, most_seconds),
             spool,
@@ -49,8 +39,8 @@ def convert(
         spool.seek(0)
         with lease.settle() as settlement:
             stored = records.Mp3(spool, mp3.duration_seconds)
-            records.store(settlement.session, record.id, stored)
-    uploads.delete(record.id)
+            records.store(settlement.session, record_id, stored)
+    uploads.delete(record_id)
 
 
 def _blocks(upload: BinaryIO, wav: Wav, most_seconds: float) -> Iterator[pcm.Block]:

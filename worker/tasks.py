@@ -25,7 +25,6 @@ def convert_record(job_id: str) -> None:
         UUID(job_id),
         lambda lease: convert(
             lease,
-            database=place.database,
             uploads=place.uploads,
             quality=place.mp3_quality,
             most_seconds=place.most_seconds,

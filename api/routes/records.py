@@ -179,14 +179,14 @@ def _authenticate(session: Session, sent: uploads.Credentials) -> int:
 
 
 def _accept(session: Session, record_id: UUID, received: uploads.Received) -> Record:
-    job = jobs.create(session, jobs.CONVERT, {})
+    payload = {"record": str(record_id), "wav": received.wav.to_json()}
+    job = jobs.create(session, jobs.CONVERT, payload)
     return records.create(
         session,
         record_id=record_id,
         user_id=received.user_id,
         job_id=job.id,
         filename=received.filename,
-        wav=received.wav.to_json(),
     )
 
 

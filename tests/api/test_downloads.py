@@ -66,7 +66,6 @@ def make_link(stack: Stack, alice: User) -> MakeLink:
                 user_id=alice.id,
                 job_id=job.id,
                 filename="речь.wav",
-                wav={},
             )
             claim = jobs.claim(session, job.id, lease=lease)
             assert claim is not None

@@ -24,7 +24,6 @@ def record(database: Database) -> Record:
             user_id=user_id,
             job_id=jobs.create(session, jobs.CONVERT, {}).id,
             filename="speech.wav",
-            wav={},
         )
 
 

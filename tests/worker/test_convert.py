@@ -16,7 +16,7 @@ from tests import audio
 from worker.convert import convert
 from worker.lease import Lease, LeaseLost
 
-NewLease = Callable[..., Lease]
+NewRecording = Callable[[bytes], tuple[Lease, UUID]]
 
 
 @pytest.fixture
@@ -25,14 +25,18 @@ def uploads(tmp_path: Path) -> FolderStore:
 
 
 @pytest.fixture
-def new_upload(database: Database, uploads: FolderStore) -> Callable[[Lease, bytes], UUID]:
-    """Stores a WAV as the upload of a lease's job; returns the record's id."""
+def new_recording(
+    database: Database, uploads: FolderStore, new_lease: Callable[..., Lease]
+) -> NewRecording:
+    """Stores a WAV as an upload; returns the lease of its job, and the record's id."""
 
-    def make(lease: Lease, wav: bytes) -> UUID:
+    def make(wav: bytes) -> tuple[Lease, UUID]:
         record_id = uuid4()
         upload = uploads.create(record_id)
         upload.write(wav)
         upload.commit()
+        header = audio.read([wav]).to_json()
+        lease = new_lease(jobs.CONVERT, record=str(record_id), wav=header)
         with database.transaction() as session:
             user_id, _ = users.create(session, str(record_id))
             records.create(
@@ -41,15 +45,14 @@ def new_upload(database: Database, uploads: FolderStore) -> Callable[[Lease, byt
                 user_id=user_id,
                 job_id=lease.job_id,
                 filename="speech.wav",
-                wav=audio.read([wav]).to_json(),
             )
-        return record_id
+        return lease, record_id
 
     return make
 
 
-def run(lease: Lease, database: Database, uploads: FolderStore) -> None:
-    convert(lease, database=database, uploads=uploads, quality=2, most_seconds=3600)
+def run(lease: Lease, uploads: FolderStore) -> None:
+    convert(lease, uploads=uploads, quality=2, most_seconds=3600)
 
 
 def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
@@ -62,16 +65,14 @@ def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
 def test_a_recording_becomes_an_mp3_of_the_same_length(
     database: Database,
     uploads: FolderStore,
-    new_lease: NewLease,
-    new_upload: Callable[[Lease, bytes], UUID],
+    new_recording: NewRecording,
     channels: int,
     sample_rate_hz: int,
 ) -> None:
-    lease = new_lease(jobs.CONVERT)
     wav = audio.make_wav(1.25, sample_rate_hz=sample_rate_hz, channels=channels)
-    record_id = new_upload(lease, wav)
+    lease, record_id = new_recording(wav)
 
-    run(lease, database, uploads)
+    run(lease, uploads)
 
     record, mp3 = stored(database, record_id)
     assert record.duration_seconds == 1.25
@@ -84,13 +85,11 @@ def test_a_recording_becomes_an_mp3_of_the_same_length(
 def test_compressed_samples_take_the_same_way(
     database: Database,
     uploads: FolderStore,
-    new_lease: NewLease,
-    new_upload: Callable[[Lease, bytes], UUID],
+    new_recording: NewRecording,
 ) -> None:
-    lease = new_lease(jobs.CONVERT)
-    record_id = new_upload(lease, audio.compressed("adpcm_ima_wav", audio.music(1)))
+    lease, record_id = new_recording(audio.compressed("adpcm_ima_wav", audio.music(1)))
 
-    run(lease, database, uploads)
+    run(lease, uploads)
 
     _, mp3 = stored(database, record_id)
     assert len(audio.decoded(mp3, channels=2)) >= 44_100
@@ -99,29 +98,26 @@ def test_compressed_samples_take_the_same_way(
 def test_an_upload_that_is_gone_is_a_failed_conversion(
     database: Database,
     uploads: FolderStore,
-    new_lease: NewLease,
-    new_upload: Callable[[Lease, bytes], UUID],
+    new_recording: NewRecording,
 ) -> None:
-    lease = new_lease(jobs.CONVERT)
-    uploads.delete(new_upload(lease, audio.make_wav(0.1)))
+    lease, record_id = new_recording(audio.make_wav(0.1))
+    uploads.delete(record_id)
 
     with pytest.raises(errors.ConversionFailed, match="send it again"):
-        run(lease, database, uploads)
+        run(lease, uploads)
 
 
 def test_a_worker_that_lost_its_lease_stores_nothing_and_keeps_the_upload(
     database: Database,
     uploads: FolderStore,
-    new_lease: NewLease,
-    new_upload: Callable[[Lease, bytes], UUID],
+    new_recording: NewRecording,
 ) -> None:
-    lease = new_lease(jobs.CONVERT)
-    record_id = new_upload(lease, audio.make_wav(0.5))
+    lease, record_id = new_recording(audio.make_wav(0.5))
     with database.transaction() as session:
         jobs.put_back(session, lease._claim, errors.StorageFull(), delay=lease._duration)
 
     with pytest.raises(LeaseLost):
-        run(lease, database, uploads)
+        run(lease, uploads)
 
     uploads.open(record_id).close()
     with database.transaction() as session:
@@ -131,12 +127,10 @@ def test_a_worker_that_lost_its_lease_stores_nothing_and_keeps_the_upload(
 def test_a_full_disk_may_be_better_later(
     database: Database,
     uploads: FolderStore,
-    new_lease: NewLease,
-    new_upload: Callable[[Lease, bytes], UUID],
+    new_recording: NewRecording,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lease = new_lease(jobs.CONVERT)
-    new_upload(lease, audio.make_wav(0.5))
+    lease, _ = new_recording(audio.make_wav(0.5))
 
     class FullSpool(io.BytesIO):
         def __init__(self, _: int) -> None:
@@ -148,6 +142,6 @@ def test_a_full_disk_may_be_better_later(
     monkeypatch.setattr("worker.convert.SpooledTemporaryFile", FullSpool)
 
     with pytest.raises(errors.StorageFull) as raised:
-        run(lease, database, uploads)
+        run(lease, uploads)
 
     assert raised.value.retryable

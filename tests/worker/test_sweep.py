@@ -72,7 +72,7 @@ def new_record(database: Database) -> tuple[UUID, UUID]:
         user_id, _ = users.create(session, str(uuid4()))
         job = jobs.create(session, jobs.CONVERT, {})
         record = records.create(
-            session, record_id=uuid4(), user_id=user_id, job_id=job.id, filename="", wav={}
+            session, record_id=uuid4(), user_id=user_id, job_id=job.id, filename=""
         )
         return record.id, job.id
 

@@ -64,7 +64,6 @@ def upgrade() -> None:
         sa.Column("user_id", sa.BigInteger, sa.ForeignKey("users.id"), nullable=False, index=True),
         sa.Column("job_id", sa.Uuid, sa.ForeignKey("jobs.id"), nullable=False, unique=True),
         sa.Column("filename", sa.String, nullable=False),
-        sa.Column("wav", postgresql.JSONB, nullable=False),
         _time("created_at", default=True),
         sa.Column("duration_seconds", sa.Float),
         sa.Column("size_bytes", sa.BigInteger),
