@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
@@ -103,20 +104,24 @@ class Services:
         self,
         job_id: UUID,
         within_seconds: float,
-        read: Callable[Concatenate[Session, P], T],
+        read: Callable[Concatenate[Session, P], T | None],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T | None:
         """What `read` says of a job once it has ended; None if it has not, or cannot be read now.
 
-        The job is accepted by then, so that "try again" would be the wrong answer.
+        `read` returns None for a job that has not ended. The job is accepted by now: "try again"
+        would be the wrong answer, whatever happens here.
         """
-        if not await self.waiter.ended(job_id, within_seconds):
-            return None
-        try:
-            return await self.transact(read, *args, **kwargs)
-        except errors.DatabaseUnavailable:
-            return None
+        deadline = time.monotonic() + within_seconds
+        while await self.waiter.ended(job_id, deadline - time.monotonic()):
+            try:
+                outcome = await self.transact(read, *args, **kwargs)
+            except errors.DatabaseUnavailable:
+                return None
+            if outcome is not None:
+                return outcome
+        return None
 
 
 def _services(request: Request) -> Services:

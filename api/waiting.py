@@ -24,7 +24,7 @@ class Waiter:
     """Knows which jobs are waited for, listens to signals, and reads rows to see who is done.
 
     `listen` yields signals and, when it begins, None. `find_ended` says which of some jobs have
-    ended; it alone decides, a signal only makes it be asked.
+    ended: it is asked at the beginning, when signals may have been lost, and now and then.
     """
 
     def __init__(
@@ -40,7 +40,11 @@ class Waiter:
         self._is_closing = False
 
     async def ended(self, job_id: UUID, within_seconds: float) -> bool:
-        """Whether the job ends within this time."""
+        """Whether the job ends within this time, by a worker's word or by its row.
+
+        The row has to be read anyway for what became of the job; so a worker's word is enough to
+        read it, and not enough to believe.
+        """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._is_closing:
             return False
@@ -84,8 +88,8 @@ class Waiter:
     def _heed(self, signal: Signal | None) -> None:
         if signal is None:
             self._suspect(self._waiting.keys())
-        elif signal.state.is_final and signal.job_id in self._waiting:
-            self._suspect({signal.job_id})
+        elif signal.state.is_final:
+            self._wake(signal.job_id)
 
     async def _recheck(self) -> None:
         while True:
@@ -103,9 +107,12 @@ class Waiter:
             self._suspicion.clear()
             suspects, self._suspects = self._suspects & self._waiting.keys(), set()
             for job_id in await self._find_ended_of(suspects):
-                for future in self._waiting.get(job_id, ()):
-                    if not future.done():
-                        future.set_result(True)
+                self._wake(job_id)
+
+    def _wake(self, job_id: UUID) -> None:
+        for future in self._waiting.get(job_id, ()):
+            if not future.done():
+                future.set_result(True)
 
     async def _find_ended_of(self, suspects: set[UUID]) -> set[UUID]:
         """Nobody has ended while rows cannot be read; they are suspects again a moment later.

@@ -99,18 +99,18 @@ def extend(session: Session, held: Claim, *, lease: timedelta, progress: float) 
     return _move(session, held, lease_until=until, progress=progress)
 
 
-def hold(session: Session, held: Claim) -> bool:
-    """Lock the job's row for the rest of the transaction; False when the lease is lost.
+def finish(session: Session, held: Claim) -> bool:
+    """The job is done; False when the lease is lost.
 
-    What the transaction does after this is fenced: nobody can take the job before it ends.
+    The row stays locked for the rest of the transaction, so that nobody can take the job before it
+    ends: what the transaction does after this is fenced.
     """
-    row = select(Job.id).where(_is_held(held)).with_for_update()
-    return session.scalar(row) is not None
+    return _move(session, held, state=State.DONE, progress=1, **_ended())
 
 
-def finish(session: Session, held: Claim, result: dict[str, Any] | None) -> bool:
-    """The job is done; False when the lease is lost."""
-    return _move(session, held, state=State.DONE, result=result, progress=1, **_ended())
+def set_result(session: Session, held: Claim, result: dict[str, Any]) -> None:
+    """Say what came of a job, in the transaction that finished it."""
+    session.execute(update(Job).where(Job.id == held.job_id).values(result=result))
 
 
 def fail(session: Session, held: Claim, error: errors.QuaverError) -> bool:

@@ -114,17 +114,18 @@ class Lease:
     def settle(self) -> Iterator[Settlement]:
         """One transaction for the job's effects and its end.
 
-        It holds the job's row from the first statement on, so that no rescue can come between. An
+        The end comes first: it locks the job's row, so that no rescue can come between. An
         exception in the block undoes everything, and the lease is still held.
 
-        Raises: LeaseLost, before or after the block; nothing is kept then.
+        Raises: LeaseLost, before the block.
         """
         self.check()
         with self._database.transaction() as session:
-            self._require(jobs.hold(session, self._claim))
+            self._require(jobs.finish(session, self._claim))
             settlement = Settlement(session)
             yield settlement
-            self._require(jobs.finish(session, self._claim, settlement.result))
+            if settlement.result is not None:
+                jobs.set_result(session, self._claim, settlement.result)
         self._publish(self.job_id, State.DONE, 1)
 
     def fail(self, error: errors.QuaverError) -> None:

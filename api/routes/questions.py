@@ -11,6 +11,7 @@ from api.dependencies import BaseUrl, Service, json_body
 from api.openapi import responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
 from shared import errors, jobs
+from shared.models import State
 
 router = APIRouter(tags=["questions"])
 
@@ -53,15 +54,17 @@ async def store_questions(
     job = await services.transact(jobs.create, jobs.COLLECT, {"count": wanted.questions_num})
     services.queue.hint(job.id, jobs.COLLECT)
     seconds = settings.questions_wait_seconds
-    previous = await services.outcome(job.id, seconds, _outcome, job.id)
+    previous: Question | Nothing | None = await services.outcome(job.id, seconds, _outcome, job.id)
     if previous is None:
         return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
     return previous
 
 
-def _outcome(session: Session, job_id: UUID) -> Question | Nothing:
-    """The answer of a job that has ended. Raises: why it failed."""
+def _outcome(session: Session, job_id: UUID) -> Question | Nothing | None:
+    """The answer of a job, None as long as it has not ended. Raises: why it failed."""
     job = jobs.get(session, job_id)
+    if not State(job.state).is_final:
+        return None
     if job.error is not None:
         raise errors.QuaverError.from_json(job.error)
     return Question.model_validate(job.result) if job.result else Nothing()

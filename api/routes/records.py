@@ -190,9 +190,11 @@ def _accept(session: Session, record_id: UUID, received: uploads.Received) -> Re
     )
 
 
-def _outcome(session: Session, record_id: UUID, user_id: int) -> Record:
-    """A record whose job has ended. Raises: why it failed."""
+def _outcome(session: Session, record_id: UUID, user_id: int) -> Record | None:
+    """A stored record, None as long as its job has not ended. Raises: why it failed."""
     record, job = records.get(session, record_id, user_id)
+    if not State(job.state).is_final:
+        return None
     if job.error is not None:
         raise errors.QuaverError.from_json(job.error)
     return record

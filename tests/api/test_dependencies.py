@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import dependencies
-from api.dependencies import Transactions
+from api.dependencies import Services, Transactions
 from shared import errors, users
 from shared.database import Database
 from shared.models import User
@@ -34,3 +36,32 @@ def test_what_was_given_up_is_not_stored_later(
         assert await transact(lambda session: session.scalar(select(User.name))) is None
 
     asyncio.run(give_up())
+
+
+def services(database: Database, woken: list[bool]) -> Services:
+    """Services whose waiter wakes whoever waits, as often as said here."""
+    return Services(
+        settings=Mock(),
+        transact=Transactions(database, at_once=1),
+        queue=Mock(),
+        waiter=Mock(ended=AsyncMock(side_effect=woken)),
+        uploads=Mock(),
+        broker_url="",
+    )
+
+
+def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: Database) -> None:
+    readings = iter([None, "done"])
+    twice_woken = services(database, [True, True])
+
+    outcome = asyncio.run(twice_woken.outcome(UUID(int=1), 60, lambda _: next(readings)))
+
+    assert outcome == "done"
+
+
+def test_who_is_not_woken_in_time_has_no_outcome(database: Database) -> None:
+    never_woken = services(database, [False])
+
+    outcome = asyncio.run(never_woken.outcome(UUID(int=1), 0, lambda _: "done"))
+
+    assert outcome is None

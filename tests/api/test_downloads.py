@@ -73,7 +73,7 @@ def make_link(stack: Stack, alice: User) -> MakeLink:
                 jobs.fail(session, claim, error)
             if body is not None:
                 records.store(session, record_id, records.Mp3(io.BytesIO(body), 2.5))
-                jobs.finish(session, claim, None)
+                jobs.finish(session, claim)
         return Link(alice.api, record_id, alice.id)
 
     return make

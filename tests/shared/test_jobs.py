@@ -76,7 +76,7 @@ def test_a_job_put_back_counts_its_next_attempt(database: Database, job_id: UUID
     assert held(database, job_id).attempt == 2
 
 
-@pytest.mark.parametrize("move", ["extend", "hold", "finish", "fail", "put_back"])
+@pytest.mark.parametrize("move", ["extend", "finish", "fail", "put_back"])
 def test_who_lost_the_lease_can_do_nothing(database: Database, job_id: UUID, move: str) -> None:
     zombie = held(database, job_id)
     with database.transaction() as session:
@@ -84,7 +84,6 @@ def test_who_lost_the_lease_can_do_nothing(database: Database, job_id: UUID, mov
     heir = held(database, job_id)
     arguments: dict[str, dict[str, Any]] = {
         "extend": {"lease": MINUTE, "progress": 0.5},
-        "finish": {"result": {}},
         "fail": {"error": errors.StorageFull()},
         "put_back": {"error": errors.StorageFull(), "delay": MINUTE},
     }
@@ -93,7 +92,7 @@ def test_who_lost_the_lease_can_do_nothing(database: Database, job_id: UUID, mov
         assert not getattr(jobs, move)(session, zombie, **arguments.get(move, {}))
 
     with database.transaction() as session:
-        assert jobs.hold(session, heir)
+        assert jobs.finish(session, heir)
 
 
 def test_a_finished_job_has_its_result_and_cannot_be_claimed(
@@ -102,7 +101,8 @@ def test_a_finished_job_has_its_result_and_cannot_be_claimed(
     claimed = held(database, job_id)
 
     with database.transaction() as session:
-        assert jobs.finish(session, claimed, {"id": 7})
+        assert jobs.finish(session, claimed)
+        jobs.set_result(session, claimed, {"id": 7})
 
     job = read(database, job_id)
     assert (job.state, job.result, job.progress) == (State.DONE, {"id": 7}, 1)
@@ -137,7 +137,7 @@ def test_a_job_that_is_being_settled_is_not_expired(database: Database, job_id: 
     slow = held(database, job_id, lease=timedelta(seconds=-1))
 
     with database.transaction() as settling, database.transaction() as sweeping:
-        assert jobs.hold(settling, slow)
+        assert jobs.finish(settling, slow)
         assert jobs.expired(sweeping) == []
 
 
@@ -165,7 +165,7 @@ def test_final_ids_are_those_of_ended_jobs(database: Database, job_id: UUID) -> 
         other = jobs.create(session, jobs.COLLECT, {}).id
     claimed = held(database, job_id)
     with database.transaction() as session:
-        jobs.finish(session, claimed, None)
+        jobs.finish(session, claimed)
 
     with database.transaction() as session:
         assert jobs.final_ids(session, [job_id, other]) == {job_id}

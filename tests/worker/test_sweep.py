@@ -159,7 +159,7 @@ def test_an_ended_jobs_upload_is_deleted(
     with database.transaction() as session:
         claim = jobs.claim(session, job_id, lease=timedelta(minutes=1))
         assert claim is not None
-        jobs.finish(session, claim, None)
+        jobs.finish(session, claim)
     sweep.run()
 
     assert not path.exists()
