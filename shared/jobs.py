@@ -7,8 +7,11 @@ lease can end it::
             claim                     settle
     queued ───────▶ running (lease) ───────────▶ done
        ▲               │       └───────────────▶ failed
-       └───────────────┘  put_back: retryable error, or lease ran out
-                          (failed instead after the last attempt)
+       ├───────────────┤  put_back: retryable error, or lease ran out
+       │               │            (failed instead after the last attempt)
+       │               │ split
+       └─── waiting ◀──┘  for its children; the last one's end queues it again, and the first
+                          failure among them fails it and all that are left
 
 Every move is one conditional UPDATE, timed by the database's clock. All functions expect to be
 called inside a transaction and never commit, except `Hints`, which speaks to the broker and is
@@ -24,15 +27,16 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, Row, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from shared import errors
 from shared.models import Job, State
 
 CONVERT = "records.convert"
+ENCODE_SEGMENT = "records.encode_segment"
 COLLECT = "questions.collect"
-KINDS = (CONVERT, COLLECT)
+KINDS = (CONVERT, ENCODE_SEGMENT, COLLECT)
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +50,17 @@ class Claim:
     kind: str
     payload: dict[str, Any]
     attempt: int
+    parent_id: UUID | None = None
 
 
-def create(session: Session, kind: str, payload: dict[str, Any]) -> Job:
+_CLAIM_COLUMNS = (Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt, Job.parent_id)
+
+
+def create(
+    session: Session, kind: str, payload: dict[str, Any], *, parent_id: UUID | None = None
+) -> Job:
     """Add a queued job. Once this is committed, send its hint."""
-    job = Job(id=uuid4(), kind=kind, payload=payload)
+    job = Job(id=uuid4(), kind=kind, payload=payload, parent_id=parent_id)
     session.add(job)
     session.flush()
     return job
@@ -87,10 +97,10 @@ def claim(session: Session, job_id: UUID, *, lease: timedelta) -> Claim | None:
             lease_token=uuid4(),
             lease_until=func.clock_timestamp() + lease,
         )
-        .returning(Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt)
+        .returning(*_CLAIM_COLUMNS)
     )
     row = session.execute(statement).one_or_none()
-    return Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt) if row else None
+    return _claim_of(row) if row else None
 
 
 def extend(session: Session, held: Claim, *, lease: timedelta, progress: float) -> bool:
@@ -108,14 +118,79 @@ def finish(session: Session, held: Claim) -> bool:
     return _move(session, held, state=State.DONE, progress=1, **_ended())
 
 
+def split(
+    session: Session, held: Claim, kind: str, payloads: Iterable[dict[str, Any]], **payload: Any
+) -> list[UUID]:
+    """Let children do the work, and the job wait for them; returns their ids, to be hinted.
+
+    `payload` is added to the job's own, for when its turn comes again. Its attempts are counted
+    anew, for each child has its own. There are no children when the lease is lost.
+    """
+    merged = held.payload | payload
+    values = {"lease_token": None, "lease_until": None, "attempt": 0, "payload": merged}
+    if not _move(session, held, state=State.WAITING, **values):
+        return []
+    children = [Job(id=uuid4(), kind=kind, payload=p, parent_id=held.job_id) for p in payloads]
+    session.add_all(children)
+    session.flush()
+    return [child.id for child in children]
+
+
+def resume_parent(session: Session, parent_id: UUID) -> float | None:
+    """Note that one more child is done, and queue the parent again if it was the last.
+
+    To be called at the end of the transaction that finished the child: siblings wait here for each
+    other, so that the last of them knows that it is. Returns the parent's progress, 1 when it was
+    queued, or None when it no longer waits: then nothing of the child is wanted.
+    """
+    # Not a lock on the parent's row: that one is updated by each of those who wait for it, and so
+    # many of them at once have been seen to deadlock.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(parent_id), 0))))
+    share = func.avg(case((Job.state == State.DONE, 1.0), else_=0.0))
+    progress = float(session.scalar(select(share).where(Job.parent_id == parent_id)) or 0)
+    values: dict[str, Any] = {"progress": progress}
+    if progress == 1:
+        values |= {"state": State.QUEUED, "not_before": func.clock_timestamp()}
+    is_waiting = (Job.id == parent_id) & (Job.state == State.WAITING)
+    resumed = session.execute(update(Job).where(is_waiting).values(**values).returning(Job.id))
+    return None if resumed.one_or_none() is None else progress
+
+
+def results_of_children(session: Session, parent_id: UUID) -> Sequence[tuple[Any, Any]]:
+    """Payload and result of each child that is done."""
+    done = select(Job.payload, Job.result).where(
+        Job.parent_id == parent_id, Job.state == State.DONE
+    )
+    return [(row.payload, row.result) for row in session.execute(done)]
+
+
 def set_result(session: Session, held: Claim, result: dict[str, Any]) -> None:
     """Say what came of a job, in the transaction that finished it."""
     session.execute(update(Job).where(Job.id == held.job_id).values(result=result))
 
 
 def fail(session: Session, held: Claim, error: errors.QuaverError) -> bool:
-    """The job has failed for good; False when the lease is lost."""
-    return _move(session, held, state=State.FAILED, error=error.to_json(), **_ended())
+    """The job has failed for good, and so have its parent and its siblings that are not done.
+
+    False when the lease is lost.
+    """
+    failed = {"state": State.FAILED, "error": error.to_json()} | _ended()
+    if not _move(session, held, **failed):
+        return False
+    if held.parent_id is not None:
+        session.execute(update(Job).where(_open_family(held.parent_id)).values(**failed))
+    return True
+
+
+def _open_family(parent_id: UUID) -> ColumnElement[bool]:
+    """A parent that waits, and its children that are not done.
+
+    Children that are being settled this moment are left out: they hold their rows and wait for
+    their parent's, and will find that it does not want them any more.
+    """
+    family = (Job.id == parent_id) | (Job.parent_id == parent_id)
+    rows = select(Job.id).where(family, Job.finished_at.is_(None))
+    return Job.id.in_(rows.with_for_update(skip_locked=True))
 
 
 def put_back(session: Session, held: Claim, error: errors.QuaverError, *, delay: timedelta) -> bool:
@@ -137,11 +212,11 @@ def expired(session: Session) -> Sequence[Claim]:
     One that is being settled this moment is skipped: its settling transaction holds the row.
     """
     rows = session.execute(
-        select(Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt)
+        select(*_CLAIM_COLUMNS)
         .where(Job.state == State.RUNNING, Job.lease_until < func.clock_timestamp())
         .with_for_update(skip_locked=True)
     )
-    return [Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt) for row in rows]
+    return [_claim_of(row) for row in rows]
 
 
 def evict(session: Session, *, overdue: timedelta) -> int:
@@ -181,6 +256,10 @@ def unhinted(session: Session, kind: str, *, older_than: timedelta, limit: int) 
     return list(session.scalars(statement))
 
 
+def _claim_of(row: Row[Any]) -> Claim:
+    return Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt, row.parent_id)
+
+
 def _is_held(held: Claim) -> ColumnElement[bool]:
     return (Job.id == held.job_id) & (Job.lease_token == held.lease_token)
 
@@ -196,7 +275,7 @@ def _move(session: Session, held: Claim, **values: Any) -> bool:
 
 def abandoned(kind: str) -> errors.QuaverError:
     """What to tell a user whose job could not be done for reasons that are not theirs."""
-    if kind == CONVERT:
+    if kind in {CONVERT, ENCODE_SEGMENT}:
         return errors.ConversionFailed(
             "The conversion was tried several times and broke off each time. Upload the recording "
             "again; if that fails too, it may hold something the encoder cannot take."
@@ -216,7 +295,11 @@ def celery_app(redis_url: str) -> Celery:
     app = Celery("quaver", broker=redis_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
-        task_routes={"records.*": {"queue": "records"}, "questions.*": {"queue": "questions"}},
+        task_routes={
+            CONVERT: {"queue": "records"},
+            ENCODE_SEGMENT: {"queue": "segments"},
+            COLLECT: {"queue": "questions"},
+        },
         task_send_sent_event=True,  # Flower shows a task from the moment it is queued.
         broker_connection_timeout=3,
         broker_transport_options={

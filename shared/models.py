@@ -23,10 +23,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class State(StrEnum):
-    """Where a job stands: queued → running → done or failed, and from running back to queued."""
+    """Where a job stands; `shared/jobs.py` has the moves."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"
+    """For its children."""
     DONE = "done"
     FAILED = "failed"
 
@@ -58,6 +60,7 @@ class Job(Base):
     __tablename__ = "jobs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     kind: Mapped[str]
     """Name of the Celery task that does it, such as `records.convert`."""
     state: Mapped[str] = mapped_column(server_default=State.QUEUED)
@@ -78,7 +81,9 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("state IN ('queued', 'running', 'done', 'failed')", name="state"),
+        CheckConstraint(
+            "state IN ('queued', 'running', 'waiting', 'done', 'failed')", name="state"
+        ),
         CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
         CheckConstraint("(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="end"),
         Index("ix_jobs_open", "state", postgresql_where=text("state IN ('queued', 'running')")),

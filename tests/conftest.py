@@ -97,7 +97,13 @@ def new_lease(database: Database) -> Callable[..., Lease]:
             job = jobs.create(session, kind, payload)
             claim = jobs.claim(session, job.id, lease=duration)
         assert claim is not None
-        return Lease(claim, duration=duration, database=database, publish=lambda *_: None)
+        return Lease(
+            claim,
+            duration=duration,
+            database=database,
+            publish=lambda *_: None,
+            hint=lambda *_: None,
+        )
 
     return make
 

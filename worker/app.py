@@ -33,6 +33,7 @@ class Workplace:
     database: Database
     uploads: store.UploadStore
     publish: Publish
+    hints: jobs.Hints
     breaker: Breaker
     sources: list[QuestionSource]
     lease: timedelta
@@ -87,6 +88,7 @@ def open_workplace() -> Workplace:
         database=Database(engine),
         uploads=store.from_url(settings.uploads),
         publish=functools.partial(signals.publish, redis),
+        hints=jobs.Hints(app),
         breaker=Breaker(redis),
         sources=sources_from(settings.question_sources),
         lease=timedelta(seconds=settings.job_lease_seconds),
@@ -114,7 +116,7 @@ def _start_sweeping(**_: Any) -> None:
         database=place.database,
         uploads=place.uploads,
         publish=place.publish,
-        hints=jobs.Hints(app),
+        hints=place.hints,
         max_attempts=place.max_attempts,
         hint_age=timedelta(seconds=settings.sweep_seconds),
     )

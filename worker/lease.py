@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from shared.models import State
 log = logging.getLogger(__name__)
 
 Publish = Callable[[UUID, State, float], None]
+Hint = Callable[[UUID, str], None]
 
 REPORT_SECONDS = 0.5
 
@@ -38,7 +39,13 @@ class Lease:
     """A claimed job in the hands of this worker."""
 
     def __init__(
-        self, claim: jobs.Claim, *, duration: timedelta, database: Database, publish: Publish
+        self,
+        claim: jobs.Claim,
+        *,
+        duration: timedelta,
+        database: Database,
+        publish: Publish,
+        hint: Hint,
     ) -> None:
         self.job_id = claim.job_id
         self.kind = claim.kind
@@ -49,6 +56,7 @@ class Lease:
         self._duration = duration
         self._database = database
         self._publish = publish
+        self._hint = hint
         self._lost = threading.Event()
         self._beat_now = threading.Event()
         self._reported_at = time.monotonic()
@@ -117,8 +125,10 @@ class Lease:
         The end comes first: it locks the job's row, so that no rescue can come between. An
         exception in the block undoes everything, and the lease is still held.
 
-        Raises: LeaseLost, before the block.
+        Raises: LeaseLost, before the block; or after it, and nothing is kept then, when the job's
+        parent does not want it any more.
         """
+        resumed: float | None = None
         self.check()
         with self._database.transaction() as session:
             self._require(jobs.finish(session, self._claim))
@@ -126,13 +136,36 @@ class Lease:
             yield settlement
             if settlement.result is not None:
                 jobs.set_result(session, self._claim, settlement.result)
+            if self._claim.parent_id is not None:
+                resumed = jobs.resume_parent(session, self._claim.parent_id)
+                self._require(resumed is not None)
         self._publish(self.job_id, State.DONE, 1)
+        if self._claim.parent_id is not None and resumed is not None:
+            self._tell_parent(self._claim.parent_id, resumed)
+
+    def _tell_parent(self, parent_id: UUID, progress: float) -> None:
+        if progress == 1:
+            self._hint(parent_id, jobs.CONVERT)
+        self._publish(parent_id, State.QUEUED if progress == 1 else State.WAITING, progress)
+
+    def split(self, kind: str, payloads: Iterable[dict[str, Any]], **payload: Any) -> None:
+        """Let children do the work; the job's turn comes again, with `payload`, when they are done.
+
+        Raises: LeaseLost.
+        """
+        with self._database.transaction() as session:
+            children = jobs.split(session, self._claim, kind, payloads, **payload)
+            self._require(bool(children))
+        self._publish(self.job_id, State.WAITING, 0)
+        for child in children:
+            self._hint(child, kind)
 
     def fail(self, error: errors.QuaverError) -> None:
         """The job has failed for good. Raises: LeaseLost."""
         with self._database.transaction() as session:
             self._require(jobs.fail(session, self._claim, error))
-        self._publish(self.job_id, State.FAILED, self.progress)
+        for job_id in filter(None, (self.job_id, self._claim.parent_id)):
+            self._publish(job_id, State.FAILED, self.progress)
 
     def put_back(self, error: errors.QuaverError, *, delay: timedelta) -> None:
         """Another attempt is to be made after `delay`. Raises: LeaseLost."""

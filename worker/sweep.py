@@ -76,6 +76,8 @@ class Sweep:
             self._publish(held.job_id, state, 0)
             if state is State.QUEUED:
                 self._hints.send(held.job_id, held.kind)
+            elif held.parent_id is not None:
+                self._publish(held.parent_id, state, 0)
         for kind in jobs.KINDS:
             self._hint_again(kind)
         self._clear_uploads()

@@ -64,7 +64,13 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
     if claim is None:
         log.info("job %s is not to be done now: a late or doubled hint", job_id)
         return
-    lease = Lease(claim, duration=place.lease, database=place.database, publish=place.publish)
+    lease = Lease(
+        claim,
+        duration=place.lease,
+        database=place.database,
+        publish=place.publish,
+        hint=place.hints.send,
+    )
     with lease.heartbeat():
         try:
             work(lease)

@@ -192,3 +192,84 @@ def test_a_hint_to_a_broker_that_is_away_is_no_error() -> None:
 
     with pytest.raises(errors.QueueUnavailable):
         hints.waiting(jobs.COLLECT)
+
+
+def split(database: Database, job_id: UUID, count: int = 3) -> list[UUID]:
+    parent = held(database, job_id)
+    with database.transaction() as session:
+        payloads = ({"index": n} for n in range(count))
+        return jobs.split(session, parent, jobs.ENCODE_SEGMENT, payloads, segments=count)
+
+
+def finish_child(database: Database, child: UUID) -> float | None:
+    claimed = held(database, child)
+    with database.transaction() as session:
+        assert jobs.finish(session, claimed)
+        jobs.set_result(session, claimed, {"index": claimed.payload["index"]})
+        assert claimed.parent_id is not None
+        return jobs.resume_parent(session, claimed.parent_id)
+
+
+def test_a_parent_waits_for_its_children_and_cannot_be_claimed(
+    database: Database, job_id: UUID
+) -> None:
+    split(database, job_id)
+
+    assert read(database, job_id).state == State.WAITING
+    assert claim(database, job_id) is None
+
+
+def test_the_last_child_queues_its_parent_again(database: Database, job_id: UUID) -> None:
+    children = split(database, job_id)
+
+    progress = [finish_child(database, child) for child in children]
+
+    assert progress == [pytest.approx(1 / 3), pytest.approx(2 / 3), 1]
+    again = held(database, job_id)
+    assert (again.payload, again.attempt) == ({"count": 3, "segments": 3}, 1)
+    with database.transaction() as session:
+        results = jobs.results_of_children(session, job_id)
+    assert sorted(result["index"] for _, result in results) == [0, 1, 2]
+
+
+def test_of_children_that_end_at_once_one_knows_that_it_was_the_last(
+    database: Database, job_id: UUID
+) -> None:
+    children = split(database, job_id, 20)
+
+    with ThreadPoolExecutor(20) as threads:
+        progress = list(threads.map(lambda child: finish_child(database, child), children))
+
+    assert progress.count(1) == 1
+    assert read(database, job_id).state == State.QUEUED
+
+
+def test_a_childs_failure_is_its_familys(database: Database, job_id: UUID) -> None:
+    first, second, third = split(database, job_id)
+    finish_child(database, first)
+    running, failing = held(database, second), held(database, third)
+
+    with database.transaction() as session:
+        assert jobs.fail(session, failing, errors.InvalidWav("Broken."))
+
+    parent = read(database, job_id)
+    assert parent.state == State.FAILED
+    assert parent.error is not None
+    assert parent.error["detail"] == "Broken."
+    assert read(database, first).state == State.DONE
+    with database.transaction() as session:
+        assert not jobs.finish(session, running)
+
+
+def test_nothing_is_wanted_of_a_child_whose_parent_has_failed(
+    database: Database, job_id: UUID
+) -> None:
+    first, second = split(database, job_id, 2)
+    settling, failing = held(database, first), held(database, second)
+
+    with database.transaction() as session:
+        # It has its row by now, and so is passed over by the failure.
+        assert jobs.finish(session, settling)
+        with database.transaction() as other:
+            assert jobs.fail(other, failing, errors.InvalidWav())
+        assert jobs.resume_parent(session, job_id) is None

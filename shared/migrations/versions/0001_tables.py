@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("parent_id", sa.Uuid, sa.ForeignKey("jobs.id"), index=True),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("state", sa.String, nullable=False, server_default="queued"),
         sa.Column("payload", postgresql.JSONB, nullable=False),
@@ -38,7 +39,9 @@ def upgrade() -> None:
         _time("hinted_at", default=True),
         _time("created_at", default=True),
         _time("finished_at"),
-        sa.CheckConstraint("state IN ('queued', 'running', 'done', 'failed')", name="state"),
+        sa.CheckConstraint(
+            "state IN ('queued', 'running', 'waiting', 'done', 'failed')", name="state"
+        ),
         sa.CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
         sa.CheckConstraint("(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="end"),
     )
