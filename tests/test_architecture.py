@@ -37,6 +37,9 @@ STANDARD_ONLY = {
     "shared/errors.py": set[str](),
     "shared/wav.py": {"shared"},
     "worker/mp3.py": {"numpy"},
+    "worker/reservoir.py": {"worker"},
+    "worker/segments.py": {"numpy", "worker"},
+    "worker/join.py": {"worker"},
 }
 """Pure knowledge: beside the standard library these import this alone."""
 

@@ -1,15 +1,17 @@
 """16-bit PCM → MP3, with LAME in this process and constant memory."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 import lameenc
 import numpy as np
 
 from shared.errors import InvalidWav
-from worker import mp3
+from worker import join, mp3, segments
 from worker.pcm import Block
+from worker.segments import Segment
 
 _SPEED = 3
 """LAME's `-q`: the value its VBR presets use; 2 takes three times as long."""
@@ -40,6 +42,8 @@ def output_rate_hz(sample_rate_hz: int) -> int:
 
 def resampled(sample_frames: int, from_hz: int, to_hz: int) -> int:
     """How many sample frames that many become at another rate; a half is rounded up."""
+    if not segments.is_resampled(from_hz, to_hz):
+        return sample_frames
     return (2 * sample_frames * to_hz + from_hz) // (2 * from_hz)
 
 
@@ -63,29 +67,104 @@ def to_mp3(
     """
     rate_hz = output_rate_hz(sample_rate_hz)
     encoder = _encoder(sample_rate_hz, rate_hz, channels, quality)
-    framer, account = mp3.Framer(), mp3.Account()
+    account = mp3.Account()
     start = sink.tell()
     sink.write(bytes(mp3.header_frame_bytes(rate_hz, channels)))
+    done = 0
 
-    def write(frames: list[bytes]) -> None:
+    def note(sample_frames: int) -> None:
+        nonlocal done
+        done = sample_frames
+        progress(done)
+
+    for frames in _encoded(encoder, blocks, note):
         account.add(frames)
         sink.writelines(frames)
+    return _headed(sink, start, account, done, mp3.Settings(quality, sample_rate_hz))
 
+
+def to_mp3_from_pieces(
+    pieces: Iterable[join.Piece],
+    sink: BinaryIO,
+    *,
+    sample_frames: int,
+    sample_rate_hz: int,
+    channels: int,
+    quality: int,
+) -> Mp3:
+    """As `to_mp3`, of a recording of so many sample frames encoded in pieces, here in order.
+
+    Raises:
+        join.NoRoom: see there; `to_mp3` can do it.
+    """
+    joiner = join.Joiner()
+    start = sink.tell()
+    sink.write(bytes(mp3.header_frame_bytes(output_rate_hz(sample_rate_hz), channels)))
+    for each in pieces:
+        sink.write(joiner.add(each.ends))
+        sink.write(each.body)
+    settings = mp3.Settings(quality, sample_rate_hz)
+    return _headed(sink, start, joiner.account, sample_frames, settings)
+
+
+def header(account: mp3.Account, sample_frames: int, settings: mp3.Settings) -> tuple[bytes, Mp3]:
+    """The header frame of a recording of so many sample frames, and what the MP3 is with it."""
+    if account.first is None:
+        raise mp3.BrokenFrame("there is no frame to put a header in front of")
+    rate_hz, channels = account.first.sample_rate_hz, account.first.channels
+    heard = max(1, resampled(sample_frames, settings.source_rate_hz, rate_hz))
+    frame = mp3.header_frame(account, heard, settings)
+    size_bytes = len(frame) + account.size_bytes
+    return frame, Mp3(size_bytes, len(account.sizes), heard, rate_hz, channels)
+
+
+def _headed(
+    sink: BinaryIO, start: int, account: mp3.Account, sample_frames: int, settings: mp3.Settings
+) -> Mp3:
+    """Write the header frame into the room that was left for it at `start`."""
+    frame, made = header(account, sample_frames, settings)
+    end = sink.tell()
+    sink.seek(start)
+    sink.write(frame)
+    sink.seek(end)
+    return made
+
+
+def piece(
+    blocks: Iterable[Block],
+    segment: Segment,
+    *,
+    sample_rate_hz: int,
+    channels: int,
+    quality: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> join.Piece:
+    """Encode one segment of a recording, given the blocks from its `start` to its `stop`.
+
+    `progress` as in `to_mp3`.
+
+    Raises:
+        InvalidWav: there were no samples.
+        join.BrokenSegment: there were fewer than the segment says.
+    """
+    encoder = _encoder(sample_rate_hz, output_rate_hz(sample_rate_hz), channels, quality)
+    frames = list(chain.from_iterable(_encoded(encoder, blocks, progress)))
+    return join.divided(frames, segment)
+
+
+def _encoded(
+    encoder: Any, blocks: Iterable[Block], progress: Callable[[int], None]
+) -> Iterator[list[bytes]]:
+    """The frames of all blocks, as they are finished."""
+    framer = mp3.Framer()
     done = 0
     for block in blocks:
-        write(framer.feed(encoder.encode(np.ascontiguousarray(block, "<i2"))))
+        yield framer.feed(encoder.encode(np.ascontiguousarray(block, "<i2")))
         done += len(block)
         progress(done)
     if not done:
         raise InvalidWav("The WAV has no samples; record it again.")
-    sample_frames = max(1, resampled(done, sample_rate_hz, rate_hz))
-    write(framer.feed(encoder.flush()))
-
-    end = sink.tell()
-    sink.seek(start)
-    sink.write(mp3.header_frame(account, sample_frames, mp3.Settings(quality, sample_rate_hz)))
-    sink.seek(end)
-    return Mp3(end - start, len(account.sizes), sample_frames, rate_hz, channels)
+    yield framer.feed(encoder.flush())
 
 
 def _encoder(in_rate_hz: int, out_rate_hz: int, channels: int, quality: int) -> Any:

@@ -160,6 +160,13 @@ class Account:
         self.size_bytes += len(together)
         self.crc = crc16(together, self.crc)
 
+    def append(self, other: "Account") -> None:
+        """Add frames that were counted elsewhere."""
+        self.first = self.first or other.first
+        self.sizes.extend(other.sizes)
+        self.size_bytes += other.size_bytes
+        self.crc = crc16_joined(self.crc, other.crc, other.size_bytes)
+
 
 @dataclass(frozen=True)
 class Settings:

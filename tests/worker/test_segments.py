@@ -1,0 +1,105 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker import encode, mp3, segments
+from worker.segments import EDGE_FRAMES, LEAD_IN_FRAMES, LOOKAHEAD_FRAMES, Segment
+
+HOUR = 3600
+
+
+def plan(sample_frames: int, rate_hz: int, channels: int = 2) -> list[Segment]:
+    return segments.plan(
+        sample_frames,
+        wav_rate_hz=rate_hz,
+        mp3_rate_hz=encode.output_rate_hz(rate_hz),
+        channels=channels,
+    )
+
+
+@given(
+    st.integers(1, 10 * HOUR * 44_100),
+    st.sampled_from([4000, 8000, 22_050, 44_100, 48_000, 50_000, 88_200, 96_000, 768_000]),
+    st.integers(1, 2),
+)
+def test_segments_follow_one_another_to_the_end(
+    sample_frames: int, rate_hz: int, channels: int
+) -> None:
+    planned = plan(sample_frames, rate_hz, channels)
+
+    first, last = planned[0], planned[-1]
+    assert [segment.index for segment in planned] == list(range(len(planned)))
+    assert (first.start, first.encoder_frame, first.first_frame) == (0, 0, 0)
+    assert (last.stop, last.stop_frame) == (sample_frames, None)
+    for one, other in pairwise(planned):
+        assert one.stop_frame == other.first_frame >= one.first_frame + EDGE_FRAMES
+
+
+@given(
+    st.integers(1, 10 * HOUR * 44_100),
+    st.sampled_from([8000, 22_050, 44_100, 47_999, 48_048, 88_200, 96_000]),
+    st.integers(1, 2),
+)
+def test_a_segment_reads_its_own_part_with_what_lies_around_it(
+    sample_frames: int, rate_hz: int, channels: int
+) -> None:
+    mp3_rate_hz = encode.output_rate_hz(rate_hz)
+    per_frame = mp3.plain_header(mp3_rate_hz, channels).sample_frames
+
+    for segment in plan(sample_frames, rate_hz, channels):
+        assert segment.start * mp3_rate_hz == segment.encoder_frame * per_frame * rate_hz
+        lead_in = segment.first_frame - segment.encoder_frame
+        assert min(LEAD_IN_FRAMES, segment.first_frame) <= lead_in
+        assert lead_in < LEAD_IN_FRAMES + segments.MOST_START_FRAMES
+        if segment.stop_frame is not None and segment.stop < sample_frames:
+            heard = segment.stop * mp3_rate_hz / rate_hz / per_frame
+            assert 0 <= heard - segment.stop_frame - LOOKAHEAD_FRAMES < 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate_hz", "channels", "count"),
+    [(100, 44_100, 2, 1), (101, 44_100, 2, 2), (201, 44_100, 1, 2), (3600, 44_100, 2, 71)],
+)
+def test_a_segment_is_half_a_second_of_work(
+    seconds: int, rate_hz: int, channels: int, count: int
+) -> None:
+    assert len(plan(seconds * rate_hz, rate_hz, channels)) == count
+
+
+@pytest.mark.parametrize(
+    ("wav_hz", "cut"),
+    [(44_100, True), (96_000, True), (88_200, True), (7_999, True), (11_127, False)],
+)
+def test_only_rates_whose_ratio_allows_it_are_cut(wav_hz: int, cut: bool) -> None:  # noqa: FBT001
+    assert segments.can_be_cut(wav_hz, encode.output_rate_hz(wav_hz)) == cut
+    assert (len(plan(HOUR * wav_hz, wav_hz)) > 1) == cut
+
+
+@pytest.mark.parametrize(
+    ("wav_hz", "mp3_hz", "resampled"),
+    [
+        (8003, 8000, False),
+        (8004, 8000, True),
+        (7996, 8000, False),
+        (7995, 8000, True),
+        (44_122, 44_100, False),
+        (44_123, 44_100, True),
+        (48_000, 48_000, False),
+    ],
+)
+def test_lame_leaves_rates_alone_that_are_nearly_right(
+    wav_hz: int,
+    mp3_hz: int,
+    resampled: bool,  # noqa: FBT001
+) -> None:
+    assert segments.is_resampled(wav_hz, mp3_hz) == resampled
+    assert encode.resampled(10_000_000, wav_hz, mp3_hz) == (
+        round(10_000_000 * mp3_hz / wav_hz) if resampled else 10_000_000
+    )
+
+
+def test_a_segment_goes_through_json() -> None:
+    for segment in plan(HOUR * 44_100, 44_100)[::35]:
+        assert Segment.from_json(segment.to_json()) == segment
