@@ -92,7 +92,6 @@ def claim(session: Session, job_id: UUID, *, lease: timedelta) -> Claim | None:
         .values(
             state=State.RUNNING,
             attempt=Job.attempt + 1,
-            progress=0,
             error=None,
             lease_token=uuid4(),
             lease_until=func.clock_timestamp() + lease,
@@ -156,14 +155,6 @@ def resume_parent(session: Session, parent_id: UUID) -> float | None:
     return None if resumed.one_or_none() is None else progress
 
 
-def results_of_children(session: Session, parent_id: UUID) -> Sequence[tuple[Any, Any]]:
-    """Payload and result of each child that is done."""
-    done = select(Job.payload, Job.result).where(
-        Job.parent_id == parent_id, Job.state == State.DONE
-    )
-    return [(row.payload, row.result) for row in session.execute(done)]
-
-
 def set_result(session: Session, held: Claim, result: dict[str, Any]) -> None:
     """Say what came of a job, in the transaction that finished it."""
     session.execute(update(Job).where(Job.id == held.job_id).values(result=result))
@@ -200,6 +191,7 @@ def put_back(session: Session, held: Claim, error: errors.QuaverError, *, delay:
         held,
         state=State.QUEUED,
         error=error.to_json(),
+        progress=0,
         lease_token=None,
         lease_until=None,
         not_before=func.clock_timestamp() + delay,
@@ -308,6 +300,8 @@ def celery_app(redis_url: str) -> Celery:
             "socket_keepalive": True,
             "health_check_interval": 5,
             "visibility_timeout": 600,
+            # Queues in the order they are named: one is served when those before it are empty.
+            "queue_order_strategy": "priority",
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             # Who sends tries twice in a tenth of a second; left to itself it tries for six.

@@ -118,22 +118,48 @@ class Record(Base):
     duration_seconds: Mapped[float | None]
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[bytes | None]
+    """Of the digests of the MP3's parts, in their order."""
     stored_at: Mapped[datetime | None]
     """These four describe the MP3 and are set in the transaction that stores it."""
 
 
 class Chunk(Base):
-    """A piece of a record's MP3. Pieces follow each other without gaps from byte 0."""
+    """A stretch of a record's MP3.
+
+    An MP3 has parts that are stored at different times: a header, the bodies of segments and the
+    seams between them, or just one with everything. Where a part begins is known when all are.
+    """
 
     __tablename__ = "chunks"
 
     record_id: Mapped[UUID] = mapped_column(
         ForeignKey("records.id", ondelete="CASCADE"), primary_key=True
     )
-    start: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Offset of the piece's first byte in the MP3."""
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Within its part."""
+    start: Mapped[int | None] = mapped_column(BigInteger)
+    """Offset of its first byte in the MP3."""
     data: Mapped[bytes]
     """Kept uncompressed outside the row (STORAGE EXTERNAL): MP3 does not compress."""
+
+    __table_args__ = (Index("ix_chunks_place", "record_id", "start"),)
+
+
+class Piece(Base):
+    """What joining needs of an encoded segment besides its body; gone when the MP3 is whole."""
+
+    __tablename__ = "pieces"
+
+    record_id: Mapped[UUID] = mapped_column(
+        ForeignKey("records.id", ondelete="CASCADE"), primary_key=True
+    )
+    segment: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes]
+    """Of the body, which is in `chunks`."""
+    ends: Mapped[bytes]
+    """`join.Ends.to_bytes()`."""
 
 
 class Question(Base):

@@ -1,29 +1,18 @@
-"""Records: a user's recordings, each an MP3 kept as chunks of at most `CHUNK_BYTES`."""
+"""Records: a user's recordings. Their MP3s are in `shared/chunks.py`."""
 
 import hashlib
-import io
-import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
 from uuid import UUID
 
-import psycopg2.extensions
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from shared import errors
-from shared.models import Chunk, Job, Record, State
+from shared.chunks import Part
+from shared.models import Job, Piece, Record, State
 
-CHUNK_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True)
-class Mp3:
-    """A finished MP3: its bytes, and the exact length of the sound that they decode to."""
-
-    file: BinaryIO
-    duration_seconds: float
+PIECES_PER_QUERY = 16
+"""A megabyte."""
 
 
 def create(
@@ -76,76 +65,53 @@ def converted(session: Session, record_ids: Iterable[UUID]) -> dict[UUID, bool]:
     return {row.id: State(row.state).is_final for row in session.execute(statement)}
 
 
-def store(session: Session, record_id: UUID, mp3: Mp3) -> None:
-    """Write a record's MP3, in bounded memory.
-
-    COPY in its binary form, because a bytea parameter travels as hexadecimal text: twice the
-    bytes and a third of the speed.
-    """
-    stream = _CopyStream(record_id, mp3.file)
-    cursor = cast(psycopg2.extensions.cursor, session.connection().connection.cursor())
-    with cursor, io.BufferedReader(stream, CHUNK_BYTES) as reader:
-        cursor.copy_expert(
-            "COPY chunks (record_id, start, data) FROM STDIN (FORMAT binary)", reader, CHUNK_BYTES
-        )
+def set_stored(
+    session: Session, record_id: UUID, parts: Sequence[Part], *, duration_seconds: float
+) -> None:
+    """Describe a record's MP3, whose parts are stored by now, in this order."""
+    digests = b"".join(part.sha256 for part in parts)
     session.execute(
         update(Record)
         .where(Record.id == record_id)
         .values(
-            duration_seconds=mp3.duration_seconds,
-            size_bytes=stream.size_bytes,
-            sha256=stream.sha256.digest(),
+            duration_seconds=duration_seconds,
+            size_bytes=sum(part.size_bytes for part in parts),
+            sha256=hashlib.sha256(digests).digest(),
             stored_at=func.clock_timestamp(),
         )
     )
 
 
-def read(session: Session, record_id: UUID, start: int, *, most_chunks: int) -> Sequence[bytes]:
-    """Bytes of an MP3 from offset `start` on: as many chunks as asked for, or up to its end."""
-    first = (
-        select(func.max(Chunk.start))
-        .where(Chunk.record_id == record_id, Chunk.start <= start)
-        .scalar_subquery()
+def add_piece(session: Session, record_id: UUID, segment: int, part: Part, ends: bytes) -> None:
+    """Keep what joining needs of an encoded segment, whose body is stored by now."""
+    piece = Piece(
+        record_id=record_id,
+        segment=segment,
+        size_bytes=part.size_bytes,
+        sha256=part.sha256,
+        ends=ends,
     )
-    rows = session.execute(
-        select(Chunk.start, Chunk.data)
-        .where(Chunk.record_id == record_id, Chunk.start >= first)
-        .order_by(Chunk.start)
-        .limit(most_chunks)
-    )
-    return [bytes(row.data[max(0, start - row.start) :]) for row in rows]
+    session.add(piece)
 
 
-class _CopyStream(io.RawIOBase):
-    """A file's bytes as rows of `chunks` in PostgreSQL's COPY BINARY format.
+def pieces(session: Session, record_id: UUID) -> Iterator[Piece]:
+    """All pieces of a record in their order; few of them are in memory at a time."""
+    segment = -1
+    while True:
+        page = session.scalars(
+            select(Piece)
+            .where(Piece.record_id == record_id, Piece.segment > segment)
+            .order_by(Piece.segment)
+            .limit(PIECES_PER_QUERY)
+        ).all()
+        if not page:
+            return
+        for piece in page:
+            session.expunge(piece)
+            yield piece
+        segment = page[-1].segment
 
-    https://www.postgresql.org/docs/18/sql-copy.html, "Binary Format".
-    """
 
-    def __init__(self, record_id: UUID, file: BinaryIO) -> None:
-        self.size_bytes = 0
-        self.sha256 = hashlib.sha256()
-        self._rest = memoryview(b"")
-        self._pieces = self._format(record_id.bytes, file)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def _format(self, record_id: bytes, file: BinaryIO) -> Iterator[bytes]:
-        yield b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
-        while chunk := file.read(CHUNK_BYTES):
-            # Three fields, each after its length: uuid, bigint, bytea.
-            start = self.size_bytes
-            yield struct.pack(">hi16siqi", 3, 16, record_id, 8, start, len(chunk))
-            yield chunk
-            self.size_bytes += len(chunk)
-            self.sha256.update(chunk)
-        yield struct.pack(">h", -1)
+def forget_pieces(session: Session, record_id: UUID) -> None:
+    """The MP3 is whole."""
+    session.execute(delete(Piece).where(Piece.record_id == record_id))

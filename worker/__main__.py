@@ -6,10 +6,10 @@ from pathlib import Path
 from worker.app import QUESTION_THREADS, app, settings
 
 
-def _worker(group: str, *pool: str) -> list[str]:
+def _worker(group: str, *pool: str, queues: str) -> list[str]:
     return [
         "worker",
-        f"--queues={group}",
+        f"--queues={queues}",
         f"--hostname={group}@%h",
         "--loglevel=INFO",
         "--without-gossip",
@@ -23,10 +23,12 @@ def main() -> None:
         case ["records"]:
             # One process per core: LAME keeps a core busy.
             pool = ("--pool=prefork", f"--concurrency={settings.worker_concurrency}")
-            app.start(_worker("records", *pool))
+            # The first queue goes first: a voice note does not wait behind a long recording.
+            app.start(_worker("records", *pool, queues="records,segments"))
         case ["questions"]:
             # Threads: this work waits for other people's servers.
-            app.start(_worker("questions", "--pool=threads", f"--concurrency={QUESTION_THREADS}"))
+            pool = ("--pool=threads", f"--concurrency={QUESTION_THREADS}")
+            app.start(_worker("questions", *pool, queues="questions"))
         case ["flower"]:
             app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
         case _:

@@ -11,7 +11,7 @@ from celery.exceptions import Retry
 from shared import errors, jobs
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
-from worker.convert import convert
+from worker.convert import convert, encode_segment
 from worker.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,16 @@ def convert_record(job_id: str) -> None:
             quality=place.mp3_quality,
             most_seconds=place.most_seconds,
         ),
+    )
+
+
+@app.task(name=jobs.ENCODE_SEGMENT, throws=(errors.QuaverError,))  # type: ignore[untyped-decorator]
+def encode_record_segment(job_id: str) -> None:
+    place = workplace()
+    perform(
+        place,
+        UUID(job_id),
+        lambda lease: encode_segment(lease, uploads=place.uploads, quality=place.mp3_quality),
     )
 
 

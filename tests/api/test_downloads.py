@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.downloads import Span, parse_range
-from shared import errors, jobs, records
+from shared import chunks, errors, jobs, records
 from tests import audio
 from tests.api.problems import problem
 from tests.stack import Api, Stack, User
 
-BYTES = Random(1).randbytes(5 * records.CHUNK_BYTES + 1_000)
+BYTES = Random(1).randbytes(5 * chunks.CHUNK_BYTES + 1_000)
 """An MP3 as far as a download is concerned: more than one query brings."""
 
 SIZE = len(BYTES)
-CHUNK = records.CHUNK_BYTES
+CHUNK = chunks.CHUNK_BYTES
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def make_link(stack: Stack, alice: User) -> MakeLink:
             if error is not None:
                 jobs.fail(session, claim, error)
             if body is not None:
-                records.store(session, record_id, records.Mp3(io.BytesIO(body), 2.5))
+                parts = [chunks.write(session, record_id, 0, io.BytesIO(body))]
+                chunks.place(session, record_id, parts)
+                records.set_stored(session, record_id, parts, duration_seconds=2.5)
                 jobs.finish(session, claim)
         return Link(alice.api, record_id, alice.id)
 

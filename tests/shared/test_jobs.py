@@ -205,7 +205,6 @@ def finish_child(database: Database, child: UUID) -> float | None:
     claimed = held(database, child)
     with database.transaction() as session:
         assert jobs.finish(session, claimed)
-        jobs.set_result(session, claimed, {"index": claimed.payload["index"]})
         assert claimed.parent_id is not None
         return jobs.resume_parent(session, claimed.parent_id)
 
@@ -227,9 +226,6 @@ def test_the_last_child_queues_its_parent_again(database: Database, job_id: UUID
     assert progress == [pytest.approx(1 / 3), pytest.approx(2 / 3), 1]
     again = held(database, job_id)
     assert (again.payload, again.attempt) == ({"count": 3, "segments": 3}, 1)
-    with database.transaction() as session:
-        results = jobs.results_of_children(session, job_id)
-    assert sorted(result["index"] for _, result in results) == [0, 1, 2]
 
 
 def test_of_children_that_end_at_once_one_knows_that_it_was_the_last(

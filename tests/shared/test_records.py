@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from shared import errors, jobs, records, users
+from shared import chunks, errors, jobs, records, users
+from shared.chunks import CHUNK_BYTES
 from shared.database import Database
 from shared.models import Chunk, Record
-from shared.records import CHUNK_BYTES, Mp3
 
 
 @pytest.fixture
@@ -29,12 +29,14 @@ def record(database: Database) -> Record:
 
 def store(database: Database, record_id: UUID, data: bytes) -> None:
     with database.transaction() as session:
-        records.store(session, record_id, Mp3(io.BytesIO(data), duration_seconds=1.5))
+        parts = [chunks.write(session, record_id, 0, io.BytesIO(data))]
+        chunks.place(session, record_id, parts)
+        records.set_stored(session, record_id, parts, duration_seconds=1.5)
 
 
 def read_all(database: Database, record_id: UUID, start: int, *, most_chunks: int) -> bytes:
     with database.transaction() as session:
-        return b"".join(records.read(session, record_id, start, most_chunks=most_chunks))
+        return b"".join(chunks.read(session, record_id, start, most_chunks=most_chunks))
 
 
 @pytest.mark.parametrize(
@@ -68,9 +70,40 @@ def test_a_stored_record_knows_its_size_digest_and_length(
     with database.transaction() as session:
         stored, _ = records.get(session, record.id, record.user_id)
     assert stored.size_bytes == len(data)
-    assert stored.sha256 == hashlib.sha256(data).digest()
+    assert stored.sha256 == hashlib.sha256(hashlib.sha256(data).digest()).digest()
     assert stored.duration_seconds == 1.5
     assert stored.stored_at is not None
+
+
+def test_parts_written_in_any_order_are_read_in_theirs(database: Database, record: Record) -> None:
+    sizes = [10, 2 * CHUNK_BYTES + 1, 0, CHUNK_BYTES]
+    data = [random.Random(n).randbytes(size) for n, size in enumerate(sizes)]
+
+    with database.transaction() as session:
+        written = {
+            n: chunks.write(session, record.id, n, io.BytesIO(data[n])) for n in (3, 1, 0, 2)
+        }
+        chunks.place(session, record.id, [written[n] for n in range(4)])
+
+    whole = b"".join(data)
+    for start in (0, 9, 10, 11, CHUNK_BYTES + 10, len(whole) - 1):
+        assert read_all(database, record.id, start, most_chunks=100) == whole[start:]
+
+
+def test_pieces_are_read_in_their_order_until_they_are_forgotten(
+    database: Database, record: Record
+) -> None:
+    part = chunks.Part(1, 5, b"digest")
+    order = list(range(50))
+    random.Random(1).shuffle(order)
+    with database.transaction() as session:
+        for segment in order:
+            records.add_piece(session, record.id, segment, part, b"ends")
+
+    with database.transaction() as session:
+        assert [piece.segment for piece in records.pieces(session, record.id)] == list(range(50))
+        records.forget_pieces(session, record.id)
+        assert list(records.pieces(session, record.id)) == []
 
 
 @pytest.mark.parametrize("start", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])

@@ -2,18 +2,21 @@
 
 import io
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select
 
-from shared import errors, jobs, records, users
+from shared import chunks, errors, jobs, records, users
 from shared.database import Database
-from shared.models import Chunk, Record, State
+from shared.models import Chunk, Job, Piece, Record, State
 from shared.store import FolderStore
 from tests import audio
-from worker.convert import convert
+from worker import join, segments
+from worker.convert import convert, encode_segment
 from worker.lease import Lease, LeaseLost
 
 NewRecording = Callable[[bytes], tuple[Lease, UUID]]
@@ -58,7 +61,7 @@ def run(lease: Lease, uploads: FolderStore) -> None:
 def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
     with database.transaction() as session:
         record = session.get_one(Record, record_id)
-        return record, b"".join(records.read(session, record_id, 0, most_chunks=1000))
+        return record, b"".join(chunks.read(session, record_id, 0, most_chunks=1000))
 
 
 @pytest.mark.parametrize(("channels", "sample_rate_hz"), [(1, 8_000), (2, 44_100)])
@@ -145,3 +148,74 @@ def test_a_full_disk_may_be_better_later(
         run(lease, uploads)
 
     assert raised.value.retryable
+
+
+def claimed(database: Database, job_id: UUID) -> Lease:
+    duration = timedelta(minutes=1)
+    with database.transaction() as session:
+        claim = jobs.claim(session, job_id, lease=duration)
+    assert claim is not None
+    return Lease(
+        claim,
+        duration=duration,
+        database=database,
+        publish=lambda *_: None,
+        hint=lambda *_: None,
+    )
+
+
+def children(database: Database, parent_id: UUID) -> list[UUID]:
+    with database.transaction() as session:
+        return list(session.scalars(select(Job.id).where(Job.parent_id == parent_id)))
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of 100 MP3 frames, so that a short sound has several."""
+    plan = partial(segments.plan, segment_granules=400)
+    monkeypatch.setattr("worker.convert.segments.plan", plan)
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_a_long_recording_is_encoded_in_segments_and_joined(
+    database: Database, uploads: FolderStore, new_recording: NewRecording
+) -> None:
+    lease, record_id = new_recording(audio.make_wav(12))
+
+    run(lease, uploads)
+    encoding = children(database, lease.job_id)
+    for child in reversed(encoding):
+        encode_segment(claimed(database, child), uploads=uploads, quality=2)
+    run(claimed(database, lease.job_id), uploads)
+
+    assert len(encoding) > 2
+    record, mp3 = stored(database, record_id)
+    assert (record.duration_seconds, record.size_bytes) == (12, len(mp3))
+    assert len(audio.decoded(mp3, channels=2)) == 12 * 44_100
+    assert list(uploads.ages()) == []
+    with database.transaction() as session:
+        assert jobs.get(session, lease.job_id).state == State.DONE
+        assert session.scalar(select(func.count()).select_from(Piece)) == 0
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_segments_that_do_not_fit_together_are_encoded_in_one_piece(
+    database: Database,
+    uploads: FolderStore,
+    new_recording: NewRecording,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lease, record_id = new_recording(audio.make_wav(12))
+    run(lease, uploads)
+    for child in children(database, lease.job_id):
+        encode_segment(claimed(database, child), uploads=uploads, quality=2)
+
+    def no_room(*_: object) -> bytes:
+        raise join.NoRoom
+
+    monkeypatch.setattr("worker.join.seam", no_room)
+    run(claimed(database, lease.job_id), uploads)
+
+    record, mp3 = stored(database, record_id)
+    assert record.size_bytes == len(mp3)
+    assert len(audio.decoded(mp3, channels=2)) == 12 * 44_100

@@ -82,11 +82,28 @@ def upgrade() -> None:
             sa.ForeignKey("records.id", ondelete="CASCADE"),
             primary_key=True,
         ),
-        sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("start", sa.BigInteger),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
+    op.create_index("ix_chunks_place", "chunks", ["record_id", "start"])
     # MP3 does not compress: EXTERNAL saves PostgreSQL the attempt on every chunk.
     op.execute("ALTER TABLE chunks ALTER COLUMN data SET STORAGE EXTERNAL")
+
+    op.create_table(
+        "pieces",
+        sa.Column(
+            "record_id",
+            sa.Uuid,
+            sa.ForeignKey("records.id", ondelete="CASCADE"),
+            primary_key=True,
+        ),
+        sa.Column("segment", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
+        sa.Column("sha256", sa.LargeBinary, nullable=False),
+        sa.Column("ends", sa.LargeBinary, nullable=False),
+    )
 
     op.create_table(
         "questions",
@@ -104,5 +121,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("questions", "chunks", "records", "users", "jobs"):
+    for table in ("questions", "pieces", "chunks", "records", "users", "jobs"):
         op.drop_table(table)
