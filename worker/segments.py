@@ -51,6 +51,12 @@ SEGMENT_GRANULES = 7_680
 
 A lead-in of 96 frames is then a twentieth of the work."""
 
+SHORTEST_GRANULES = 3_072
+"""Granules of one channel in a half: 20 s of 44.1 kHz stereo.
+
+Who waits for a recording of less than two segments gets it sooner in halves; those of shorter ones
+would save less than a job of its own and the lead-in cost."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -87,12 +93,17 @@ def plan(
     """The segments of a recording; a single one where it is too short, or cannot be cut.
 
     `sample_frames` are the WAV's, `channels` the MP3's. Segments are equally long within a frame,
-    at least `segment_granules` and less than twice that.
+    at least `segment_granules` and less than twice that; two of them may be shorter.
     """
     per_frame = _per_frame(mp3_rate_hz)
-    shortest = max(segment_granules * 576 // (channels * per_frame), EDGE_FRAMES)
     frames = int(sample_frames / (_ratio(wav_rate_hz, mp3_rate_hz) * per_frame))
-    count = frames // shortest if can_be_cut(wav_rate_hz, mp3_rate_hz) else 1
+
+    def fit(granules: int) -> int:
+        return frames // max(granules * 576 // (channels * per_frame), EDGE_FRAMES)
+
+    count = max(fit(segment_granules), min(fit(SHORTEST_GRANULES), 2), 1)
+    if not can_be_cut(wav_rate_hz, mp3_rate_hz):
+        count = 1
     cuts = [frames * number // count for number in range(1, count)]
     return cut(sample_frames, cuts, wav_rate_hz=wav_rate_hz, mp3_rate_hz=mp3_rate_hz)
 

@@ -60,9 +60,17 @@ def test_a_segment_reads_its_own_part_with_what_lies_around_it(
 
 @pytest.mark.parametrize(
     ("seconds", "rate_hz", "channels", "count"),
-    [(100, 44_100, 2, 1), (101, 44_100, 2, 2), (201, 44_100, 1, 2), (3600, 44_100, 2, 71)],
+    [
+        (40, 44_100, 2, 1),
+        (41, 44_100, 2, 2),
+        (150, 44_100, 2, 2),
+        (151, 44_100, 2, 3),
+        (80, 44_100, 1, 1),
+        (81, 44_100, 1, 2),
+        (3600, 44_100, 2, 71),
+    ],
 )
-def test_a_segment_is_half_a_second_of_work(
+def test_a_segment_is_half_a_second_of_work_and_a_half_not_much_less(
     seconds: int, rate_hz: int, channels: int, count: int
 ) -> None:
     assert len(plan(seconds * rate_hz, rate_hz, channels)) == count
