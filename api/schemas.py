@@ -76,7 +76,7 @@ class AcceptedRecord(BaseModel):
     @classmethod
     def of(cls, record: Record, base_url: str) -> Self:
         return cls(
-            url=record_url(record, base_url),
+            url=f"{base_url}/record?id={record.id}&user={record.user_id}",
             id=record.id,
             user=record.user_id,
             job=job_url(record.job_id, base_url),
@@ -99,18 +99,11 @@ class StoredRecord(BaseModel):
     def of(cls, record: Record, base_url: str) -> Self:
         """A record whose MP3 is stored."""
         return cls(
-            url=record_url(record, base_url),
-            id=record.id,
-            user=record.user_id,
+            **AcceptedRecord.of(record, base_url).model_dump(),
             duration=round(record.duration_seconds or 0, 6),
             size=record.size_bytes or 0,
             filename=record.filename,
-            job=job_url(record.job_id, base_url),
         )
-
-
-def record_url(record: Record, base_url: str) -> str:
-    return f"{base_url}/record?id={record.id}&user={record.user_id}"
 
 
 def job_url(job_id: UUID, base_url: str) -> str:

@@ -80,31 +80,12 @@ def to_mp3(
     for frames in _encoded(encoder, blocks, note):
         account.add(frames)
         sink.writelines(frames)
-    return _headed(sink, start, account, done, mp3.Settings(quality, sample_rate_hz))
-
-
-def to_mp3_from_pieces(
-    pieces: Iterable[join.Piece],
-    sink: BinaryIO,
-    *,
-    sample_frames: int,
-    sample_rate_hz: int,
-    channels: int,
-    quality: int,
-) -> Mp3:
-    """As `to_mp3`, of a recording of so many sample frames encoded in pieces, here in order.
-
-    Raises:
-        join.NoRoom: see there; `to_mp3` can do it.
-    """
-    joiner = join.Joiner()
-    start = sink.tell()
-    sink.write(bytes(mp3.header_frame_bytes(output_rate_hz(sample_rate_hz), channels)))
-    for each in pieces:
-        sink.write(joiner.add(each.ends))
-        sink.write(each.body)
-    settings = mp3.Settings(quality, sample_rate_hz)
-    return _headed(sink, start, joiner.account, sample_frames, settings)
+    frame, made = header(account, done, mp3.Settings(quality, sample_rate_hz))
+    end = sink.tell()
+    sink.seek(start)
+    sink.write(frame)
+    sink.seek(end)
+    return made
 
 
 def header(account: mp3.Account, sample_frames: int, settings: mp3.Settings) -> tuple[bytes, Mp3]:
@@ -116,18 +97,6 @@ def header(account: mp3.Account, sample_frames: int, settings: mp3.Settings) -> 
     frame = mp3.header_frame(account, heard, settings)
     size_bytes = len(frame) + account.size_bytes
     return frame, Mp3(size_bytes, len(account.sizes), heard, rate_hz, channels)
-
-
-def _headed(
-    sink: BinaryIO, start: int, account: mp3.Account, sample_frames: int, settings: mp3.Settings
-) -> Mp3:
-    """Write the header frame into the room that was left for it at `start`."""
-    frame, made = header(account, sample_frames, settings)
-    end = sink.tell()
-    sink.seek(start)
-    sink.write(frame)
-    sink.seek(end)
-    return made
 
 
 def piece(

@@ -108,16 +108,12 @@ def piece(
 def in_pieces(samples: Samples, rate_hz: int, cuts: list[int], quality: int = QUALITY) -> bytes:
     mp3_rate_hz = encode.output_rate_hz(rate_hz)
     planned = segments.cut(len(samples), cuts, wav_rate_hz=rate_hz, mp3_rate_hz=mp3_rate_hz)
-    sink = BytesIO()
-    encode.to_mp3_from_pieces(
-        (piece(samples, segment, rate_hz, quality) for segment in planned),
-        sink,
-        sample_frames=len(samples),
-        sample_rate_hz=rate_hz,
-        channels=samples.shape[1],
-        quality=quality,
-    )
-    return sink.getvalue()
+    joiner, sound = join.Joiner(), b""
+    for segment in planned:
+        each = piece(samples, segment, rate_hz, quality)
+        sound += joiner.add(each.ends) + each.body
+    header, _ = encode.header(joiner.account, len(samples), mp3.Settings(quality, rate_hz))
+    return header + sound
 
 
 def loaded(sound: bytes) -> list[reservoir.Loaded]:
