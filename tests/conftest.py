@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -88,22 +88,33 @@ def redis_url(broker: str) -> str:
 
 
 @pytest.fixture
-def new_lease(database: Database) -> Callable[..., Lease]:
-    """Makes a job and claims it, as a worker does: `new_lease("questions.collect", count=3)`."""
+def claim(database: Database) -> Callable[..., Lease]:
+    """Claims a queued job, as a worker does: `claim(job_id)`."""
 
-    def make(kind: str, *, seconds: float = 60, **payload: Any) -> Lease:
+    def make(job_id: UUID, *, seconds: float = 60) -> Lease:
         duration = timedelta(seconds=seconds)
         with database.transaction() as session:
-            job = jobs.create(session, kind, payload)
-            claim = jobs.claim(session, job.id, lease=duration)
-        assert claim is not None
+            claimed = jobs.claim(session, job_id, lease=duration)
+        assert claimed is not None
         return Lease(
-            claim,
+            claimed,
             duration=duration,
             database=database,
             publish=lambda *_: None,
             hint=lambda *_: None,
         )
+
+    return make
+
+
+@pytest.fixture
+def new_lease(database: Database, claim: Callable[..., Lease]) -> Callable[..., Lease]:
+    """Makes a job and claims it: `new_lease("questions.collect", count=3)`."""
+
+    def make(kind: str, *, seconds: float = 60, **payload: Any) -> Lease:
+        with database.transaction() as session:
+            job = jobs.create(session, kind, payload)
+        return claim(job.id, seconds=seconds)
 
     return make
 

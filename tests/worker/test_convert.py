@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -150,20 +149,6 @@ def test_a_full_disk_may_be_better_later(
     assert raised.value.retryable
 
 
-def claimed(database: Database, job_id: UUID) -> Lease:
-    duration = timedelta(minutes=1)
-    with database.transaction() as session:
-        claim = jobs.claim(session, job_id, lease=duration)
-    assert claim is not None
-    return Lease(
-        claim,
-        duration=duration,
-        database=database,
-        publish=lambda *_: None,
-        hint=lambda *_: None,
-    )
-
-
 def children(database: Database, parent_id: UUID) -> list[UUID]:
     with database.transaction() as session:
         return list(session.scalars(select(Job.id).where(Job.parent_id == parent_id)))
@@ -178,15 +163,18 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_segments")
 def test_a_long_recording_is_encoded_in_segments_and_joined(
-    database: Database, uploads: FolderStore, new_recording: NewRecording
+    database: Database,
+    uploads: FolderStore,
+    new_recording: NewRecording,
+    claim: Callable[[UUID], Lease],
 ) -> None:
     lease, record_id = new_recording(audio.make_wav(12))
 
     run(lease, uploads)
     encoding = children(database, lease.job_id)
     for child in reversed(encoding):
-        encode_segment(claimed(database, child), uploads=uploads, quality=2)
-    run(claimed(database, lease.job_id), uploads)
+        encode_segment(claim(child), uploads=uploads, quality=2)
+    run(claim(lease.job_id), uploads)
 
     assert len(encoding) > 2
     record, mp3 = stored(database, record_id)
@@ -203,18 +191,19 @@ def test_segments_that_do_not_fit_together_are_encoded_in_one_piece(
     database: Database,
     uploads: FolderStore,
     new_recording: NewRecording,
+    claim: Callable[[UUID], Lease],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lease, record_id = new_recording(audio.make_wav(12))
     run(lease, uploads)
     for child in children(database, lease.job_id):
-        encode_segment(claimed(database, child), uploads=uploads, quality=2)
+        encode_segment(claim(child), uploads=uploads, quality=2)
 
     def no_room(*_: object) -> bytes:
         raise join.NoRoom
 
     monkeypatch.setattr("worker.join.seam", no_room)
-    run(claimed(database, lease.job_id), uploads)
+    run(claim(lease.job_id), uploads)
 
     record, mp3 = stored(database, record_id)
     assert record.size_bytes == len(mp3)
