@@ -22,7 +22,7 @@ class SettingsError(Exception):
     """A setting cannot be used; the message names it, its value and what is allowed."""
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
     """CPUs this process may run on, which in a container can be fewer than the machine has."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     """Source name → base URL, or None for the source's own; in the order they are asked."""
 
     mp3_quality: int = Field(default=2, ge=0, le=9)
-    worker_concurrency: int = Field(default_factory=_usable_cpus, ge=1, le=1024)
+    worker_concurrency: int = Field(default_factory=usable_cpus, ge=1, le=1024)
 
     max_upload_bytes: int = Field(default=2 * GIBIBYTE, ge=1)
     max_duration_seconds: int = Field(default=86_400, ge=1)

@@ -12,8 +12,9 @@ from redis import Redis
 
 from shared import database, jobs, signals, store
 from shared.database import Database
-from shared.settings import Settings, SettingsError
+from shared.settings import Settings, SettingsError, usable_cpus
 from worker.breaker import Breaker
+from worker.cores import Cores
 from worker.lease import Publish
 from worker.sources import QuestionSource, sources_from
 from worker.sweep import Sweep
@@ -36,6 +37,7 @@ class Workplace:
     hints: jobs.Hints
     breaker: Breaker
     sources: list[QuestionSource]
+    cores: Cores
     lease: timedelta
     max_attempts: int
     mp3_quality: int
@@ -74,6 +76,7 @@ def _make_app(settings: Settings) -> Celery:
 
 settings = _load_settings()
 app = _make_app(settings)
+cores = Cores(min(settings.worker_concurrency, usable_cpus()))
 
 
 def open_workplace() -> Workplace:
@@ -91,6 +94,7 @@ def open_workplace() -> Workplace:
         hints=jobs.Hints(app),
         breaker=Breaker(redis),
         sources=sources_from(settings.question_sources),
+        cores=cores,
         lease=timedelta(seconds=settings.job_lease_seconds),
         max_attempts=settings.job_max_attempts,
         mp3_quality=settings.mp3_quality,

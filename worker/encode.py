@@ -122,6 +122,22 @@ def piece(
     return join.divided(frames, segment)
 
 
+def joined(
+    pieces: Iterable[join.Piece], sink: BinaryIO, *, sample_frames: int, settings: mp3.Settings
+) -> Mp3:
+    """Write the MP3 that these pieces of a recording of so many sample frames make.
+
+    Raises:
+        join.NoRoom: they do not fit together; nothing is written then.
+    """
+    joiner = join.Joiner()
+    parts = [part for piece in pieces for part in (joiner.add(piece.ends), piece.body)]
+    frame, made = header(joiner.account, sample_frames, settings)
+    sink.write(frame)
+    sink.writelines(parts)
+    return made
+
+
 def _encoded(
     encoder: Any, blocks: Iterable[Block], progress: Callable[[int], None]
 ) -> Iterator[list[bytes]]:

@@ -51,12 +51,6 @@ SEGMENT_GRANULES = 7_680
 
 A lead-in of 96 frames is then a twentieth of the work."""
 
-SHORTEST_GRANULES = 3_072
-"""Granules of one channel in a half: 20 s of 44.1 kHz stereo.
-
-Who waits for a recording of less than two segments gets it sooner in halves; those of shorter ones
-would save less than a job of its own and the lead-in cost."""
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -93,25 +87,38 @@ def plan(
     """The segments of a recording; a single one where it is too short, or cannot be cut.
 
     `sample_frames` are the WAV's, `channels` the MP3's. Segments are equally long within a frame,
-    at least `segment_granules` and less than twice that; two of them may be shorter.
+    at least `segment_granules` and less than twice that.
     """
-    per_frame = _per_frame(mp3_rate_hz)
-    frames = int(sample_frames / (_ratio(wav_rate_hz, mp3_rate_hz) * per_frame))
-
-    def fit(granules: int) -> int:
-        return frames // max(granules * 576 // (channels * per_frame), EDGE_FRAMES)
-
-    count = max(fit(segment_granules), min(fit(SHORTEST_GRANULES), 2), 1)
-    if not can_be_cut(wav_rate_hz, mp3_rate_hz):
-        count = 1
+    frames = _frames(sample_frames, wav_rate_hz, mp3_rate_hz)
+    shortest = segment_granules * 576 // (channels * _per_frame(mp3_rate_hz))
+    count = max(1, frames // max(shortest, EDGE_FRAMES))
     cuts = [frames * number // count for number in range(1, count)]
+    return cut(sample_frames, cuts, wav_rate_hz=wav_rate_hz, mp3_rate_hz=mp3_rate_hz)
+
+
+def plan_at_once(
+    sample_frames: int, *, wav_rate_hz: int, mp3_rate_hz: int, encoders: int
+) -> list[Segment]:
+    """Segments for so many encoders that start together, or for fewer if that is too short.
+
+    The first has no lead-in to encode, so it gets that much more of the sound.
+    """
+    frames = _frames(sample_frames, wav_rate_hz, mp3_rate_hz)
+    count = max(1, min(encoders, (frames - LEAD_IN_FRAMES) // EDGE_FRAMES))
+    each = (frames - LEAD_IN_FRAMES) // count
+    cuts = [LEAD_IN_FRAMES + each * number for number in range(1, count)]
     return cut(sample_frames, cuts, wav_rate_hz=wav_rate_hz, mp3_rate_hz=mp3_rate_hz)
 
 
 def cut(
     sample_frames: int, cuts: Sequence[int], *, wav_rate_hz: int, mp3_rate_hz: int
 ) -> list[Segment]:
-    """The segments between these numbers of MP3 frames, at least `EDGE_FRAMES` apart."""
+    """The segments between these numbers of MP3 frames, at least `EDGE_FRAMES` apart.
+
+    A single one where the rates do not allow any cut.
+    """
+    if not can_be_cut(wav_rate_hz, mp3_rate_hz):
+        cuts = []
     wav_per_frame = _ratio(wav_rate_hz, mp3_rate_hz) * _per_frame(mp3_rate_hz)
     step = _start_frames(wav_rate_hz, mp3_rate_hz)
     segments = []
@@ -148,6 +155,11 @@ def _start_frames(wav_rate_hz: int, mp3_rate_hz: int) -> int:
     """
     per_frame = _per_frame(mp3_rate_hz)
     return lcm(_ratio(wav_rate_hz, mp3_rate_hz).denominator, per_frame) // per_frame
+
+
+def _frames(sample_frames: int, wav_rate_hz: int, mp3_rate_hz: int) -> int:
+    """Whole MP3 frames in so many sample frames of the WAV."""
+    return int(sample_frames / (_ratio(wav_rate_hz, mp3_rate_hz) * _per_frame(mp3_rate_hz)))
 
 
 def _ratio(wav_rate_hz: int, mp3_rate_hz: int) -> Fraction:

@@ -13,6 +13,7 @@ from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
 from worker.convert import convert, encode_segment
 from worker.lease import Lease, LeaseLost
+from worker.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -20,25 +21,27 @@ log = logging.getLogger(__name__)
 @app.task(name=jobs.CONVERT, throws=(errors.QuaverError,))  # type: ignore[untyped-decorator]
 def convert_record(job_id: str) -> None:
     place = workplace()
-    perform(
-        place,
-        UUID(job_id),
-        lambda lease: convert(
-            lease,
-            uploads=place.uploads,
-            quality=place.mp3_quality,
-            most_seconds=place.most_seconds,
-        ),
-    )
+    with place.cores.taken(1):
+        perform(
+            place,
+            UUID(job_id),
+            lambda lease: convert(lease, _recording(place, lease), place.cores),
+        )
 
 
 @app.task(name=jobs.ENCODE_SEGMENT, throws=(errors.QuaverError,))  # type: ignore[untyped-decorator]
 def encode_record_segment(job_id: str) -> None:
     place = workplace()
-    perform(
-        place,
-        UUID(job_id),
-        lambda lease: encode_segment(lease, uploads=place.uploads, quality=place.mp3_quality),
+    with place.cores.taken(1):
+        perform(place, UUID(job_id), lambda lease: encode_segment(lease, _recording(place, lease)))
+
+
+def _recording(place: Workplace, lease: Lease) -> Recording:
+    return Recording.of_job(
+        lease.payload,
+        uploads=place.uploads,
+        quality=place.mp3_quality,
+        most_seconds=place.most_seconds,
     )
 
 

@@ -16,7 +16,9 @@ from shared.store import FolderStore
 from tests import audio
 from worker import join, segments
 from worker.convert import convert, encode_segment
+from worker.cores import Cores
 from worker.lease import Lease, LeaseLost
+from worker.recording import Recording
 
 NewRecording = Callable[[bytes], tuple[Lease, UUID]]
 
@@ -53,8 +55,16 @@ def new_recording(
     return make
 
 
+def recording(lease: Lease, uploads: FolderStore) -> Recording:
+    return Recording.of_job(lease.payload, uploads=uploads, quality=2, most_seconds=3600)
+
+
 def run(lease: Lease, uploads: FolderStore) -> None:
-    convert(lease, uploads=uploads, quality=2, most_seconds=3600)
+    convert(lease, recording(lease, uploads), Cores(1))
+
+
+def run_segment(lease: Lease, uploads: FolderStore) -> None:
+    encode_segment(lease, recording(lease, uploads))
 
 
 def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
@@ -158,7 +168,7 @@ def children(database: Database, parent_id: UUID) -> list[UUID]:
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of 100 MP3 frames, so that a short sound has several."""
     plan = partial(segments.plan, segment_granules=400)
-    monkeypatch.setattr("worker.convert.segments.plan", plan)
+    monkeypatch.setattr("worker.segments.plan", plan)
 
 
 @pytest.mark.usefixtures("short_segments")
@@ -173,7 +183,7 @@ def test_a_long_recording_is_encoded_in_segments_and_joined(
     run(lease, uploads)
     encoding = children(database, lease.job_id)
     for child in reversed(encoding):
-        encode_segment(claim(child), uploads=uploads, quality=2)
+        run_segment(claim(child), uploads)
     run(claim(lease.job_id), uploads)
 
     assert len(encoding) > 2
@@ -197,7 +207,7 @@ def test_segments_that_do_not_fit_together_are_encoded_in_one_piece(
     lease, record_id = new_recording(audio.make_wav(12))
     run(lease, uploads)
     for child in children(database, lease.job_id):
-        encode_segment(claim(child), uploads=uploads, quality=2)
+        run_segment(claim(child), uploads)
 
     def no_room(*_: object) -> bytes:
         raise join.NoRoom

@@ -61,19 +61,44 @@ def test_a_segment_reads_its_own_part_with_what_lies_around_it(
 @pytest.mark.parametrize(
     ("seconds", "rate_hz", "channels", "count"),
     [
-        (40, 44_100, 2, 1),
-        (41, 44_100, 2, 2),
+        (100, 44_100, 2, 1),
+        (101, 44_100, 2, 2),
         (150, 44_100, 2, 2),
         (151, 44_100, 2, 3),
-        (80, 44_100, 1, 1),
-        (81, 44_100, 1, 2),
+        (200, 44_100, 1, 1),
+        (201, 44_100, 1, 2),
         (3600, 44_100, 2, 71),
     ],
 )
-def test_a_segment_is_half_a_second_of_work_and_a_half_not_much_less(
+def test_a_segment_is_half_a_second_of_work(
     seconds: int, rate_hz: int, channels: int, count: int
 ) -> None:
     assert len(plan(seconds * rate_hz, rate_hz, channels)) == count
+
+
+@given(st.integers(1, 100 * 44_100), st.integers(1, 16))
+def test_encoders_that_start_together_have_equal_work(sample_frames: int, encoders: int) -> None:
+    planned = segments.plan_at_once(
+        sample_frames, wav_rate_hz=44_100, mp3_rate_hz=44_100, encoders=encoders
+    )
+
+    assert 1 <= len(planned) <= encoders
+    assert [segment.index for segment in planned] == list(range(len(planned)))
+    work = [segment.stop - segment.start for segment in planned]
+    assert max(work) - min(work) <= (len(planned) + LOOKAHEAD_FRAMES) * 1152
+    for one, other in pairwise(planned):
+        assert one.stop_frame == other.first_frame >= one.first_frame + EDGE_FRAMES
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(5.8, 1), (5.9, 2), (7.6, 3), (10, 4), (60, 4)])
+def test_short_sounds_are_for_few_encoders(seconds: float, count: int) -> None:
+    sample_frames = round(seconds * 44_100)
+
+    planned = segments.plan_at_once(
+        sample_frames, wav_rate_hz=44_100, mp3_rate_hz=44_100, encoders=4
+    )
+
+    assert len(planned) == count
 
 
 @pytest.mark.parametrize(
