@@ -269,3 +269,19 @@ def test_nothing_is_wanted_of_a_child_whose_parent_has_failed(
         with database.transaction() as other:
             assert jobs.fail(other, failing, errors.InvalidWav())
         assert jobs.resume_parent(session, job_id) is None
+
+
+def test_only_a_claim_is_not_flushed(database: Database, job_id: UUID) -> None:
+    flush = text("SET LOCAL synchronous_commit TO on")  # The tests' server has it off.
+    is_flushed = text("SELECT current_setting('synchronous_commit')")
+
+    with database.transaction() as session:
+        session.execute(flush)
+        claimed = jobs.claim(session, job_id, lease=MINUTE)
+        assert session.scalar(is_flushed) == "off"
+
+    assert claimed is not None
+    with database.transaction() as session:
+        session.execute(flush)
+        assert jobs.finish(session, claimed)
+        assert session.scalar(is_flushed) == "on"
