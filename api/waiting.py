@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 RECHECK_SECONDS = 15
 """A lost signal costs a waiting client no more than this."""
 
+GATHER_SECONDS = 0.1
+"""How long suspects are gathered for one query. Most jobs have ended by then, and said so."""
+
 RETRY_SECONDS = 1
 
 
@@ -101,9 +104,10 @@ class Waiter:
         self._suspicion.set()
 
     async def _read_rows(self) -> None:
-        """One query for all that became suspect while the last one ran."""
+        """One query for all that became suspect meanwhile and still wait."""
         while True:
             await self._suspicion.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._suspicion.clear()
             suspects, self._suspects = self._suspects & self._waiting.keys(), set()
             for job_id in await self._find_ended_of(suspects):
