@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from shared import errors
+from shared import chunks, errors
 from shared.chunks import Part
 from shared.models import Job, Piece, Record, State
 
@@ -115,3 +115,21 @@ def pieces(session: Session, record_id: UUID) -> Iterator[Piece]:
 def forget_pieces(session: Session, record_id: UUID) -> None:
     """The MP3 is whole."""
     session.execute(delete(Piece).where(Piece.record_id == record_id))
+
+
+def forget_failed(session: Session) -> Sequence[UUID]:
+    """Delete what was stored of records whose conversion failed on the way; returns their ids.
+
+    Cheap: only unfinished records have pieces.
+    """
+    failed = session.scalars(
+        select(Piece.record_id)
+        .distinct()
+        .join(Record, Record.id == Piece.record_id)
+        .join(Job, Job.id == Record.job_id)
+        .where(Job.state == State.FAILED)
+    ).all()
+    for record_id in failed:
+        chunks.forget(session, record_id)
+        forget_pieces(session, record_id)
+    return failed

@@ -70,6 +70,8 @@ class Sweep:
                 return
             if evicted := jobs.evict(session, overdue=OVERDUE):
                 log.warning("%d frozen workers lost the jobs that they held", evicted)
+            for record_id in records.forget_failed(session):
+                log.warning("what was encoded of record %s is deleted: it failed", record_id)
             rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
         for held, state in rescued:
             log.warning("job %s lost its worker and is now %s", held.job_id, state)

@@ -4,15 +4,16 @@ import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select, text, update
 
-from shared import errors, jobs, records, users
+from shared import chunks, errors, jobs, records, users
 from shared.database import Database
-from shared.models import Job, State, User
+from shared.models import Chunk, Job, Piece, State, User
 from shared.store import FolderStore
 from worker.lease import Lease
 from worker.sweep import LOCK_KEY, OVERDUE, STALE_SECONDS, Sweep
@@ -200,3 +201,23 @@ def test_a_worker_that_settles_slowly_is_let_alone(
         sweep.run()
 
     assert read(database, lease.job_id).state == State.DONE
+
+
+@pytest.mark.parametrize(("state", "left"), [(State.FAILED, 0), (State.WAITING, 1)])
+def test_what_was_stored_of_a_failed_record_is_deleted(
+    database: Database, sweep: Sweep, state: State, left: int
+) -> None:
+    record_id, job_id = new_record(database)
+    with database.transaction() as session:
+        part = chunks.write(session, record_id, 1, BytesIO(b"segment"))
+        records.add_piece(session, record_id, 0, part, b"ends")
+        finished_at = func.now() if state.is_final else None
+        session.execute(
+            update(Job).where(Job.id == job_id).values(state=state, finished_at=finished_at)
+        )
+
+    sweep.run()
+
+    with database.transaction() as session:
+        for table in (Chunk, Piece):
+            assert session.scalar(select(func.count()).select_from(table)) == left
