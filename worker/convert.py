@@ -76,8 +76,7 @@ def _store(lease: Lease, recording: Recording, encode_to: Callable[[BinaryIO], e
             if "segments" in lease.payload:
                 chunks.forget(session, recording.id)
                 records.forget_pieces(session, recording.id)
-            part = chunks.write(session, recording.id, 0, spool)
-            chunks.place(session, recording.id, [part])
+            part = chunks.write_whole(session, recording.id, spool)
             records.set_stored(
                 session, recording.id, [part], duration_seconds=encoded.duration_seconds
             )

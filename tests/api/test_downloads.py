@@ -72,8 +72,7 @@ def make_link(stack: Stack, alice: User) -> MakeLink:
             if error is not None:
                 jobs.fail(session, claim, error)
             if body is not None:
-                parts = [chunks.write(session, record_id, 0, io.BytesIO(body))]
-                chunks.place(session, record_id, parts)
+                parts = [chunks.write_whole(session, record_id, io.BytesIO(body))]
                 records.set_stored(session, record_id, parts, duration_seconds=2.5)
                 jobs.finish(session, claim)
         return Link(alice.api, record_id, alice.id)

@@ -29,8 +29,7 @@ def record(database: Database) -> Record:
 
 def store(database: Database, record_id: UUID, data: bytes) -> None:
     with database.transaction() as session:
-        parts = [chunks.write(session, record_id, 0, io.BytesIO(data))]
-        chunks.place(session, record_id, parts)
+        parts = [chunks.write_whole(session, record_id, io.BytesIO(data))]
         records.set_stored(session, record_id, parts, duration_seconds=1.5)
 
 
