@@ -32,6 +32,8 @@ _REPACKED_FRAMES = 8
 """The join is never nearer than that to the start of an edge, so that frames before it can make
 room."""
 
+_NONE = (0, 0)
+
 
 class NoRoom(Exception):
     """Nowhere around a cut do the reservoirs of two segments fit together."""
@@ -172,12 +174,24 @@ def seam(tail: Edge, head: Edge) -> bytes:
     """
     left, _ = reservoir.unpacked(tail.before, mp3.Framer().feed(tail.frames), tail.begin)
     right, rest = reservoir.unpacked(head.before, mp3.Framer().feed(head.frames), head.begin)
-    places = range(len(left), _REPACKED_FRAMES - 1, -1)
-    for place in sorted(places, key=lambda place: _disagreement(left, right, place)):
+    for place in _places(left, right):
         packed = reservoir.packed(left[:place], right[place:], rest)
         if packed is not None:
             return packed
     raise NoRoom("the reservoirs of two segments do not fit together")
+
+
+def _places(left: Sequence[Loaded], right: Sequence[Loaded]) -> Iterator[int]:
+    """Where to join, best first; nearly always the first is taken, and no other looked at."""
+    worse = []
+    for place in range(len(left), _REPACKED_FRAMES - 1, -1):
+        disagreement = _disagreement(left, right, place)
+        if disagreement == _NONE:
+            yield place
+        else:
+            worse.append((disagreement, place))
+    for _, place in sorted(worse, key=lambda ranked: ranked[0]):
+        yield place
 
 
 def _disagreement(left: Sequence[Loaded], right: Sequence[Loaded], place: int) -> tuple[int, int]:
@@ -187,9 +201,10 @@ def _disagreement(left: Sequence[Loaded], right: Sequence[Loaded], place: int) -
     one window aliases the other must undo, so they have to be of the same shape on one side at
     least; and the more the volumes of quantisation noise differ, the worse.
     """
-    pairs = list(zip(left, right, strict=True))[place - 1 : place + 1]
+    beside_it = slice(place - 1, place + 1)
+    pairs = list(zip(left[beside_it], right[beside_it], strict=True))
     if any(one.content == other.content for one, other in pairs):
-        return 0, 0
+        return _NONE
     granules = [
         list(zip(one.frame.granules, other.frame.granules, strict=True)) for one, other in pairs
     ]
