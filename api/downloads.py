@@ -47,13 +47,8 @@ class Sound:
     def headers(self, *, inline: bool) -> dict[str, str]:
         return {
             "Accept-Ranges": "bytes",
-            "ETag": self.etag,
-            "Last-Modified": format_datetime(self.modified, usegmt=True),
             "Content-Disposition": _disposition(self.filename, inline=inline),
-            "Cache-Control": "private, max-age=31536000, immutable",
-            "Referrer-Policy": "no-referrer",
-            "X-Robots-Tag": "noindex",
-            "X-Content-Type-Options": "nosniff",
+            **link_headers(self.etag, self.modified),
         }
 
 
@@ -65,10 +60,22 @@ class Span:
     stop: int
 
 
+def link_headers(etag: str, modified: datetime) -> dict[str, str]:
+    """Of whatever a record's link leads to: it never changes, and is its owner's affair."""
+    return {
+        "ETag": etag,
+        "Last-Modified": format_datetime(modified, usegmt=True),
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
 def respond(request: Request, sound: Sound, transact: Transactions, *, inline: bool) -> Response:
     """The answer to a GET or HEAD, by RFC 9110 sections 13 and 14."""
     headers = sound.headers(inline=inline)
-    if _is_fresh(request, sound):
+    if is_fresh(request, sound.etag, sound.modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     span, status = Span(0, sound.size_bytes), HTTPStatus.OK
     wanted = request.headers.get("range")
@@ -109,14 +116,14 @@ def parse_range(value: str, size_bytes: int) -> Span | None:
     return None
 
 
-def _is_fresh(request: Request, sound: Sound) -> bool:
+def is_fresh(request: Request, etag: str, modified: datetime) -> bool:
     """Whether the client's copy will do."""
     lists = request.headers.getlist("if-none-match")
     if lists:
         tags = ", ".join(lists)
-        return tags.strip() == "*" or sound.etag in re.findall(r'"[^"]*"', tags)
+        return tags.strip() == "*" or etag in re.findall(r'"[^"]*"', tags)
     since = _date(request.headers.get("if-modified-since"))
-    return since is not None and sound.modified <= since
+    return since is not None and modified <= since
 
 
 def _may_be_partial(request: Request, sound: Sound) -> bool:

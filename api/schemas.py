@@ -106,6 +106,22 @@ class StoredRecord(BaseModel):
         )
 
 
+class Waveform(BaseModel):
+    """The data format of audiowaveform."""
+
+    version: Literal[2] = 2
+    channels: Literal[1] = 1
+    """All are mixed into one."""
+    sample_rate: int
+    """Of the WAV."""
+    samples_per_pixel: int
+    bits: Literal[8] = 8
+    length: int
+    """Pixels."""
+    data: list[Annotated[int, Field(ge=-128, le=127)]]
+    """Lowest and highest sample of each pixel in turn."""
+
+
 def job_url(job_id: UUID, base_url: str) -> str:
     return f"{base_url}/jobs/{job_id}"
 

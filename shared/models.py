@@ -162,6 +162,20 @@ class Piece(Base):
     """`join.Ends.to_bytes()`."""
 
 
+class Peaks(Base):
+    """A stretch of the waveform of a record's sound."""
+
+    __tablename__ = "peaks"
+
+    record_id: Mapped[UUID] = mapped_column(
+        ForeignKey("records.id", ondelete="CASCADE"), primary_key=True
+    )
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Number of its first pixel in the waveform."""
+    data: Mapped[bytes]
+    """The pixels, as `shared/waveforms.py` describes them."""
+
+
 class Question(Base):
     """A quiz question. Ids rise in the order in which questions were committed."""
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from shared import chunks, errors
+from shared import chunks, errors, waveforms
 from shared.chunks import Part
 from shared.models import Job, Piece, Record, State
 
@@ -130,6 +130,12 @@ def forget_failed(session: Session) -> Sequence[UUID]:
         .where(Job.state == State.FAILED)
     ).all()
     for record_id in failed:
-        chunks.forget(session, record_id)
-        forget_pieces(session, record_id)
+        forget_parts(session, record_id)
     return failed
+
+
+def forget_parts(session: Session, record_id: UUID) -> None:
+    """Delete all that segments have stored of a record."""
+    chunks.forget(session, record_id)
+    waveforms.forget(session, record_id)
+    forget_pieces(session, record_id)

@@ -29,7 +29,7 @@ DOORS = {
     "lameenc": ("worker/encode.py",),
     "pydub": ("worker/decode.py",),
     "subprocess": ("run.py", "launcher/", "worker/decode.py"),
-    "numpy": ("worker/",),
+    "numpy": ("worker/", "shared/waveforms.py", "api/waveforms.py"),
 }
 """Each library is spoken to through these doors only."""
 

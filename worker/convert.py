@@ -5,6 +5,7 @@ A long one is split into segments, which other jobs encode, and joined when they
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -12,17 +13,18 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import chunks, jobs, records
+from shared import chunks, jobs, records, waveforms
 from shared.chunks import Part
 from shared.store import storage_errors
-from worker import encode, join
+from worker import encode, join, peaks
 from worker.cores import Cores
 from worker.lease import Lease
 from worker.recording import Recording
 from worker.segments import Segment
 
 SPOOL_BYTES = 8 << 20
-"""An MP3 is held in memory up to this size (some five minutes), a longer one in a file."""
+"""What is not stored yet is held in memory up to this size (an MP3 of some five minutes, a waveform
+of six hours), and in a file from there on."""
 
 
 def convert(lease: Lease, recording: Recording, cores: Cores) -> None:
@@ -41,7 +43,7 @@ def convert(lease: Lease, recording: Recording, cores: Cores) -> None:
         lease.split(jobs.ENCODE_SEGMENT, payloads, segments=len(plan))
         return
     else:
-        _store(lease, recording, lambda sink: recording.encode(sink, cores, lease.report))
+        _store(lease, recording, partial(recording.encode, cores=cores, progress=lease.report))
     recording.uploads.delete(recording.id)
 
 
@@ -51,32 +53,36 @@ def encode_segment(lease: Lease, recording: Recording) -> None:
     Raises: as `convert`.
     """
     segment = Segment.from_json(lease.payload["segment"])
-    piece = recording.encode_segment(segment, lease.report)
+    waveform = BytesIO()
+    piece = recording.encode_segment(segment, waveform, progress=lease.report)
     with lease.settle() as settlement:
         session = settlement.session
         part = _body_part(segment.index)
         body = chunks.write(session, recording.id, part, BytesIO(piece.body))
         records.add_piece(session, recording.id, segment.index, body, piece.ends.to_bytes())
+        waveforms.write(session, recording.id, peaks.pixels(segment).start, waveform)
 
 
 def _convert_long(lease: Lease, recording: Recording) -> None:
     try:
         _join(lease, recording)
     except join.NoRoom:
-        _store(lease, recording, lambda sink: recording.encode_as_stream(sink, lease.report))
+        _store(lease, recording, partial(recording.encode_as_stream, progress=lease.report))
 
 
-def _store(lease: Lease, recording: Recording, encode_to: Callable[[BinaryIO], encode.Mp3]) -> None:
-    """Encode the MP3 in one piece, and let it take the place of whatever segments left."""
-    with _spool() as spool:
-        encoded = encode_to(spool)
-        spool.seek(0)
+def _store(
+    lease: Lease, recording: Recording, encode_to: Callable[[BinaryIO, BinaryIO], encode.Mp3]
+) -> None:
+    """Store the MP3 and the waveform that are written to two files, in place of segments' own."""
+    with _spool() as sound, _spool() as waveform:
+        encoded = encode_to(sound, waveform)
+        sound.seek(0)
         with lease.settle() as settlement:
             session = settlement.session
             if "segments" in lease.payload:
-                chunks.forget(session, recording.id)
-                records.forget_pieces(session, recording.id)
-            part = chunks.write_whole(session, recording.id, spool)
+                records.forget_parts(session, recording.id)
+            waveforms.write(session, recording.id, 0, waveform)
+            part = chunks.write_whole(session, recording.id, sound)
             records.set_stored(
                 session, recording.id, [part], duration_seconds=encoded.duration_seconds
             )
@@ -115,6 +121,6 @@ def _body_part(segment: int) -> int:
 
 @contextmanager
 def _spool() -> Iterator[BinaryIO]:
-    """A place for an MP3 that has not been stored yet. Raises: StorageFull."""
+    """A place for what is not in the database yet. Raises: StorageFull."""
     with storage_errors(), SpooledTemporaryFile(SPOOL_BYTES) as spool:
         yield cast(BinaryIO, spool)

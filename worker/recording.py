@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import Any, BinaryIO
 from uuid import UUID
 
 from shared import errors
 from shared.store import UploadStore
 from shared.wav import SAMPLE_BY_SAMPLE, Wav
-from worker import decode, encode, join, mp3, pcm, segments
+from worker import decode, encode, join, mp3, pcm, peaks, segments
 from worker.cores import Cores
 from worker.encode import Mp3
 from worker.segments import Segment
@@ -68,12 +69,15 @@ class Recording:
         )
         return planned if len(planned) > 1 else ()
 
-    def encode_segment(self, segment: Segment, progress: Progress) -> join.Piece:
-        """Raises: ConversionFailed."""
+    def encode_segment(
+        self, segment: Segment, waveform: BinaryIO, *, progress: Progress
+    ) -> join.Piece:
+        """Encode a segment, and write the pixels of its `waveform`. Raises: ConversionFailed."""
         length = segment.stop - segment.start
         with self._opened() as upload:
+            blocks = pcm.blocks(upload, self.wav, start=segment.start, stop=segment.stop)
             return encode.piece(
-                pcm.blocks(upload, self.wav, start=segment.start, stop=segment.stop),
+                peaks.watched(blocks, waveform, segment),
                 segment,
                 sample_rate_hz=self.wav.sample_rate_hz,
                 channels=self.channels,
@@ -81,27 +85,29 @@ class Recording:
                 progress=lambda done: progress(done / length),
             )
 
-    def encode(self, sink: BinaryIO, cores: Cores, progress: Progress) -> Mp3:
-        """Write the MP3 of a short recording, on all cores that are idle.
+    def encode(
+        self, sound: BinaryIO, waveform: BinaryIO, *, cores: Cores, progress: Progress
+    ) -> Mp3:
+        """Write the MP3 and the waveform of a short recording, on all cores that are idle.
 
         Raises: as `encode_as_stream`.
         """
         with cores.taken(MOST_CORES - 1) as others, suppress(join.NoRoom):
             parts = self._parts(1 + others)
             if len(parts) > 1:
-                return self._encode_at_once(parts, sink, progress)
-        return self.encode_as_stream(sink, progress)
+                return self._encode_at_once(parts, sound, waveform, progress)
+        return self.encode_as_stream(sound, waveform, progress=progress)
 
-    def encode_as_stream(self, sink: BinaryIO, progress: Progress) -> Mp3:
-        """Write the MP3, in constant memory.
+    def encode_as_stream(self, sound: BinaryIO, waveform: BinaryIO, *, progress: Progress) -> Mp3:
+        """Write the MP3 and the waveform, in constant memory.
 
         Raises:
             ConversionFailed, InvalidWav, UploadTooLarge: why it cannot be converted.
         """
         with self._opened() as upload:
             return encode.to_mp3(
-                self._blocks(upload),
-                sink,
+                peaks.watched(self._blocks(upload), waveform),
+                sound,
                 sample_rate_hz=self.wav.sample_rate_hz,
                 channels=self.channels,
                 quality=self.quality,
@@ -110,15 +116,22 @@ class Recording:
                 ),
             )
 
-    def _encode_at_once(self, parts: Sequence[Segment], sink: BinaryIO, progress: Progress) -> Mp3:
+    def _encode_at_once(
+        self, parts: Sequence[Segment], sound: BinaryIO, waveform: BinaryIO, progress: Progress
+    ) -> Mp3:
         """Encode each part in a thread of its own: LAME works without Python's lock.
 
         Raises: join.NoRoom, with nothing written.
         """
+        waveforms = [BytesIO() for _ in parts]
         encode_part = partial(self.encode_segment, progress=progress)  # They keep in step.
         with ThreadPoolExecutor(len(parts)) as threads:
-            pieces = list(threads.map(encode_part, parts))
-        return encode.joined(pieces, sink, sample_frames=self.sample_frames, settings=self.settings)
+            pieces = list(threads.map(encode_part, parts, waveforms))
+        made = encode.joined(
+            pieces, sound, sample_frames=self.sample_frames, settings=self.settings
+        )
+        waveform.writelines(each.getvalue() for each in waveforms)
+        return made
 
     def _parts(self, encoders: int) -> Sequence[Segment]:
         """For so many encoders; none where one must do."""

@@ -67,6 +67,10 @@ class Segment:
     """The cut at its start: its head ends, its body begins."""
     stop_frame: int | None
     """The cut at its end, where its tail ends; None for the last, which goes on to its end."""
+    body_start: int
+    """Sample frame of the WAV where the first of these cuts is."""
+    body_stop: int
+    """Sample frame of the WAV where the second is; of the last segment, how many there are."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,10 +129,14 @@ def cut(
     for index, (first, stop) in enumerate(pairwise([0, *cuts, None])):
         encoder_frame = max(0, (first or 0) - LEAD_IN_FRAMES) // step * step
         start = int(encoder_frame * wav_per_frame)
-        read_to = sample_frames
+        body_start = ceil((first or 0) * wav_per_frame)
+        read_to = body_stop = sample_frames
         if stop is not None:
             read_to = min(sample_frames, ceil((stop + LOOKAHEAD_FRAMES) * wav_per_frame))
-        segments.append(Segment(index, start, read_to, encoder_frame, first or 0, stop))
+            body_stop = ceil(stop * wav_per_frame)
+        segments.append(
+            Segment(index, start, read_to, encoder_frame, first or 0, stop, body_start, body_stop)
+        )
     return segments
 
 

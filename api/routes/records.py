@@ -123,7 +123,8 @@ async def download_record(
     inline: Annotated[str, Query(description="1: to be played, not saved.")] = "",
 ) -> Response:
     """The link needs no token: who has it may listen."""
-    sound = await transact(_sound, *_link(record_id, user))
+    record, _ = await transact(stored, *link(record_id, user))
+    sound = downloads.Sound.of(record)
     return downloads.respond(request, sound, transact, inline=inline == "1")
 
 
@@ -200,7 +201,7 @@ def _outcome(session: Session, record_id: UUID, user_id: int) -> Record | None:
     return record
 
 
-def _link(record_id: str, user: str) -> tuple[UUID, int]:
+def link(record_id: str, user: str) -> tuple[UUID, int]:
     """A link's parts. Raises: RecordNotFound, as for a record that is not there."""
     try:
         return UUID(record_id), _user_id(user)
@@ -217,12 +218,12 @@ def _user_id(text: str) -> int:
     return int(text)
 
 
-def _sound(session: Session, record_id: UUID, user_id: int) -> downloads.Sound:
-    """Raises: RecordNotFound, RecordNotReady, ConversionFailed."""
+def stored(session: Session, record_id: UUID, user_id: int) -> tuple[Record, Job]:
+    """A record whose job is done. Raises: RecordNotFound, RecordNotReady, ConversionFailed."""
     record, job = records.get(session, record_id, user_id)
     match State(job.state):
         case State.DONE:
-            return downloads.Sound.of(record)
+            return record, job
         case State.FAILED:
             raise errors.ConversionFailed(_reason(job))
         case _:

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from shared import chunks, errors, jobs, records, users
+from shared import chunks, errors, jobs, records, users, waveforms
 from shared.database import Database
 from shared.models import Chunk, Job, Piece, Record, State
 from shared.store import FolderStore
 from tests import audio
-from worker import join, segments
+from worker import join, peaks, segments
 from worker.convert import convert, encode_segment
 from worker.cores import Cores
 from worker.lease import Lease, LeaseLost
@@ -73,6 +73,20 @@ def stored(database: Database, record_id: UUID) -> tuple[Record, bytes]:
         return record, b"".join(chunks.read(session, record_id, 0, most_chunks=1000))
 
 
+def drawn(database: Database, record_id: UUID) -> bytes:
+    """The pixels of its waveform."""
+    with database.transaction() as session:
+        pixels = waveforms.read(session, record_id, 0, most_rows=1000)
+        assert len(pixels) == 2 * waveforms.length(session, record_id)
+        return pixels
+
+
+def drawn_at_once(samples: audio.Samples) -> bytes:
+    sink = io.BytesIO()
+    list(peaks.watched([samples], sink))
+    return sink.getvalue()
+
+
 @pytest.mark.parametrize(("channels", "sample_rate_hz"), [(1, 8_000), (2, 44_100)])
 def test_a_recording_becomes_an_mp3_of_the_same_length(
     database: Database,
@@ -89,6 +103,8 @@ def test_a_recording_becomes_an_mp3_of_the_same_length(
     record, mp3 = stored(database, record_id)
     assert record.duration_seconds == 1.25
     assert len(audio.decoded(mp3, channels=channels)) == 1.25 * sample_rate_hz
+    samples = audio.music(1.25, sample_rate_hz=sample_rate_hz, channels=channels)
+    assert drawn(database, record_id) == drawn_at_once(samples)
     assert list(uploads.ages()) == []
     with database.transaction() as session:
         assert jobs.get(session, lease.job_id).state == State.DONE
@@ -105,6 +121,7 @@ def test_compressed_samples_take_the_same_way(
 
     _, mp3 = stored(database, record_id)
     assert len(audio.decoded(mp3, channels=2)) >= 44_100
+    assert len(drawn(database, record_id)) >= 2 * 44_100 / 256
 
 
 def test_an_upload_that_is_gone_is_a_failed_conversion(
@@ -190,6 +207,7 @@ def test_a_long_recording_is_encoded_in_segments_and_joined(
     record, mp3 = stored(database, record_id)
     assert (record.duration_seconds, record.size_bytes) == (12, len(mp3))
     assert len(audio.decoded(mp3, channels=2)) == 12 * 44_100
+    assert drawn(database, record_id) == drawn_at_once(audio.music(12))
     assert list(uploads.ages()) == []
     with database.transaction() as session:
         assert jobs.get(session, lease.job_id).state == State.DONE
@@ -218,3 +236,4 @@ def test_segments_that_do_not_fit_together_are_encoded_in_one_piece(
     record, mp3 = stored(database, record_id)
     assert record.size_bytes == len(mp3)
     assert len(audio.decoded(mp3, channels=2)) == 12 * 44_100
+    assert drawn(database, record_id) == drawn_at_once(audio.music(12))

@@ -5,6 +5,7 @@ on how full the bit reservoir is, and that on everything before.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -243,7 +244,7 @@ def test_ends_go_through_bytes() -> None:
 
 
 def test_a_segment_with_too_few_samples_is_broken() -> None:
-    segment = segments.Segment(1, 0, 0, 0, first_frame=90, stop_frame=300)
+    segment = segments.cut(FRAMES * 1152, [90, 200], wav_rate_hz=44_100, mp3_rate_hz=44_100)[1]
 
     with pytest.raises(join.BrokenSegment, match="frames were made"):
         encode.piece([audio.music(1)], segment, sample_rate_hz=44_100, channels=2, quality=QUALITY)
@@ -252,9 +253,10 @@ def test_a_segment_with_too_few_samples_is_broken() -> None:
 def edges(sound: Sound, *, lead_in: int, quality: int = QUALITY) -> tuple[join.Edge, join.Edge]:
     """Around frame 150 as a single pass makes them, and as one that starts so shortly before."""
     samples = make(sound, 44_100, 2)
-    left = segments.Segment(0, 0, len(samples), 0, first_frame=0, stop_frame=150)
+    left, right = segments.cut(len(samples), [150], wav_rate_hz=44_100, mp3_rate_hz=44_100)
+    left = replace(left, stop=len(samples))
     start = 150 - EDGE_FRAMES - lead_in
-    right = segments.Segment(1, start * 1152, len(samples), start, first_frame=150, stop_frame=None)
+    right = replace(right, start=start * 1152, encoder_frame=start)
     tail = piece(samples, left, 44_100, quality).ends.tail
     head = piece(samples, right, 44_100, quality).ends.head
     assert tail is not None

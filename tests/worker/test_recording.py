@@ -29,12 +29,17 @@ def ignore(_: float) -> None:
 
 def encoded(recording: Recording, count: int) -> bytes:
     """By a job on a machine of so many cores, which are idle but for its own."""
-    sink = BytesIO()
+    return drawn(recording, count)[0]
+
+
+def drawn(recording: Recording, count: int) -> tuple[bytes, bytes]:
+    """The same, and the waveform's pixels."""
+    sound, waveform = BytesIO(), BytesIO()
     cores = Cores(count)
     with cores.taken(1):
-        made = recording.encode(sink, cores, ignore)
-    assert made.size_bytes == len(sink.getvalue())
-    return sink.getvalue()
+        made = recording.encode(sound, waveform, cores=cores, progress=ignore)
+    assert made.size_bytes == len(sound.getvalue())
+    return sound.getvalue(), waveform.getvalue()
 
 
 @pytest.mark.parametrize(("sample_rate_hz", "channels"), [(44_100, 2), (96_000, 1), (8_000, 1)])
@@ -44,10 +49,12 @@ def test_several_cores_make_the_same_sound_as_one(
     wav = audio.make_wav(20, sample_rate_hz=sample_rate_hz, channels=channels)
     recording = new_recording(tmp_path, wav)
 
-    one = audio.decoded(encoded(recording, count=1), channels=channels)
-    four = audio.decoded(encoded(recording, count=4), channels=channels)
+    one, one_drawn = drawn(recording, count=1)
+    four, four_drawn = drawn(recording, count=4)
 
-    assert np.array_equal(one, four)
+    one_heard, four_heard = (audio.decoded(mp3, channels=channels) for mp3 in (one, four))
+    assert np.array_equal(one_heard, four_heard)
+    assert one_drawn == four_drawn
 
 
 def test_several_cores_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +77,7 @@ def test_progress_is_told_and_may_stop_the_work(tmp_path: Path) -> None:
     recording = new_recording(tmp_path, audio.make_wav(20))
     told: list[float] = []
 
-    recording.encode(BytesIO(), Cores(1), told.append)
+    recording.encode(BytesIO(), BytesIO(), cores=Cores(1), progress=told.append)
 
     assert 0 < min(told) <= max(told) == 1
 
@@ -78,7 +85,7 @@ def test_progress_is_told_and_may_stop_the_work(tmp_path: Path) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        recording.encode(BytesIO(), Cores(1), stop)
+        recording.encode(BytesIO(), BytesIO(), cores=Cores(1), progress=stop)
 
 
 def test_compressed_sound_is_encoded_by_one_core(tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ def test_segments_follow_one_another_to_the_end(
     assert [segment.index for segment in planned] == list(range(len(planned)))
     assert (first.start, first.encoder_frame, first.first_frame) == (0, 0, 0)
     assert (last.stop, last.stop_frame) == (sample_frames, None)
+    assert (first.body_start, last.body_stop) == (0, sample_frames)
     for one, other in pairwise(planned):
         assert one.stop_frame == other.first_frame >= one.first_frame + EDGE_FRAMES
+        assert other.start < one.body_stop == other.body_start < one.stop
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Jobs, users, records with their chunks, questions."""
+"""Jobs, users, records with their chunks and peaks, questions."""
 
 from datetime import datetime
 
@@ -106,6 +106,18 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "peaks",
+        sa.Column(
+            "record_id",
+            sa.Uuid,
+            sa.ForeignKey("records.id", ondelete="CASCADE"),
+            primary_key=True,
+        ),
+        sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+    )
+
+    op.create_table(
         "questions",
         sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
         sa.Column("source", sa.String, nullable=False),
@@ -121,5 +133,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("questions", "pieces", "chunks", "records", "users", "jobs"):
+    for table in ("questions", "peaks", "pieces", "chunks", "records", "users", "jobs"):
         op.drop_table(table)
