@@ -16,12 +16,13 @@ Nothing is guessed. The outer RIFF size is ignored: programs that stream leave i
 
 import math
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shared import fmt
+from shared import fmt, tags
 from shared.errors import InvalidWav, NotAWav, UploadTooLarge
 from shared.fmt import SAMPLE_BY_SAMPLE, Codec, Format
+from shared.tags import Tags
 
 __all__ = ["SAMPLE_BY_SAMPLE", "TO_THE_END", "Codec", "Format", "Reader", "Wav"]
 
@@ -44,13 +45,14 @@ class Wav(Format):
     """Without what is too short, at the end, to be a sample frame."""
     sample_frames: int | None
     """Samples per channel; None where only decoding can tell (MP3)."""
+    tags: Tags = field(default_factory=Tags)
 
     @property
     def duration_seconds(self) -> float | None:
         return None if self.sample_frames is None else self.sample_frames / self.sample_rate_hz
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"fmt_extra": self.fmt_extra.hex()}
+        return asdict(self) | {"fmt_extra": self.fmt_extra.hex(), "tags": self.tags.to_json()}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Wav":
@@ -58,6 +60,7 @@ class Wav(Format):
         decoded = {
             "codec": Codec(stored["codec"]),
             "fmt_extra": bytes.fromhex(stored["fmt_extra"]),
+            "tags": Tags.from_json(stored.get("tags", {})),  # Older jobs have none.
         }
         return cls(**{**stored, **decoded})
 
@@ -89,6 +92,8 @@ class Reader:
         self._data: _Data | None = None
         self._data_size_64 = 0
         self._fact_sample_frames = 0
+        self._info: tags.Raw = {}
+        self._bext: tags.Raw = {}
 
         self._position = 0
         self._kept = bytearray()
@@ -160,7 +165,7 @@ class Reader:
         return self._found()
 
     def _read_chunk(self, name: bytes, size: int) -> Generator[_Want, bytes, None]:
-        """Chunks that say nothing about the samples are skipped: for now, tags among them."""
+        """Chunks that say nothing about the sound are skipped."""
         match name:
             case b"fmt ":
                 yield from self._read_fmt(size)
@@ -172,6 +177,12 @@ class Reader:
             case b"fact":
                 counts = yield from self._read_body(name, size, keep=4)
                 self._fact_sample_frames = int.from_bytes(counts, "little")
+            case b"LIST":
+                entries = yield from self._read_body(name, size, keep=tags.LIST_BYTES)
+                self._info = tags.read_list(entries) | self._info
+            case b"bext":
+                fields = yield from self._read_body(name, size, keep=tags.BEXT_BYTES)
+                self._bext = self._bext or tags.read_bext(fields)
             case _:
                 yield from self._read_body(name, size, keep=0)
 
@@ -245,6 +256,7 @@ class Reader:
             data_offset=self._data.offset,
             data_size_bytes=size_bytes,
             sample_frames=self._without_padding(self._format, sample_frames),
+            tags=tags.decoded(self._info, self._bext),
         )
 
     def _without_padding(self, form: Format, sample_frames: int | None) -> int | None:

@@ -1,5 +1,6 @@
 """Sounds for tests: WAVs of every kind, built from their parts, and what an MP3 sounds like."""
 
+import re
 import struct
 import subprocess
 from collections.abc import Iterable
@@ -75,6 +76,20 @@ def extension(tag: int = PCM, *, valid_bits: int = 16, mask: int = 0) -> bytes:
     return struct.pack("<HIH", valid_bits, mask, tag) + guid_tail
 
 
+def info(**texts: bytes) -> bytes:
+    """A LIST chunk of type INFO: `info(INAM=b"Lullaby")`."""
+    entries = (chunk(name.encode(), text + b"\0") for name, text in texts.items())
+    return chunk(b"LIST", b"INFO" + b"".join(entries))
+
+
+def bext(
+    *, description: bytes = b"", originator: bytes = b"", date: bytes = b"", time: bytes = b""
+) -> bytes:
+    """A `bext` chunk of version 2 with an empty coding history."""
+    texts = struct.pack("256s32s32x10s8s", description, originator, date, time)
+    return chunk(b"bext", texts + struct.pack("<QH", 0, 2).ljust(264, b"\0"))
+
+
 def compressed(codec: str, samples: Samples, *, sample_rate_hz: int = 44_100) -> bytes:
     """A WAV as ffmpeg writes it, of `adpcm_ms`, `adpcm_ima_wav` or `libmp3lame`."""
     source = make_wav(samples=samples, sample_rate_hz=sample_rate_hz)
@@ -89,6 +104,15 @@ def decoded(sound: bytes, *, channels: int, format_name: str = "mp3") -> Samples
     raw = ffmpeg("-v", level, "-f", format_name, "-i", "-", "-f", "s16le", "-", stdin=sound)
     samples: Samples = np.frombuffer(raw, "<i2").reshape(-1, channels)
     return samples
+
+
+def metadata(mp3: bytes) -> dict[str, str]:
+    """What ffmpeg reads in an MP3's tag, by its own names."""
+    wanted = ["-bitexact", "-f", "ffmetadata", "-"]  # Bit-exact: without ffmpeg's own name.
+    written = ffmpeg("-v", "error", "-f", "mp3", "-i", "-", *wanted, stdin=mp3).decode()
+    _, *lines = re.findall(r"(?s)((?:[^\\\n]|\\.)+)\n", written)
+    pairs = (line.split("=", maxsplit=1) for line in lines)
+    return {name: re.sub(r"(?s)\\(.)", r"\1", text) for name, text in pairs}
 
 
 def ffmpeg(*arguments: str, stdin: bytes) -> bytes:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidWav, NotAWav, UnsupportedWavCodec, UploadTooLarge
+from shared.tags import LIST_BYTES, Tags
 from shared.wav import TO_THE_END, Codec, Reader, Wav
 from tests.audio import (
     ALAW,
@@ -15,9 +16,11 @@ from tests.audio import (
     FLOAT,
     MULAW,
     PCM,
+    bext,
     chunk,
     extension,
     fmt,
+    info,
     make_wav,
     read,
     riff,
@@ -49,9 +52,17 @@ def test_a_plain_wav_is_found() -> None:
 
 def test_a_wav_survives_json() -> None:
     body = fmt(0x11, bits=4, block_align=1024, extra=b"\xf9\x03")
-    wav = read([riff(chunk(b"fmt ", body), chunk(b"data", bytes(2048)))])
+    wav = read([riff(chunk(b"fmt ", body), info(INAM=b"Lullaby"), chunk(b"data", bytes(2048)))])
 
     assert Wav.from_json(json.loads(json.dumps(wav.to_json()))) == wav
+
+
+def test_a_wav_of_an_older_job_has_no_tags() -> None:
+    wav = read([make_wav(0.1)])
+    stored = wav.to_json()
+    del stored["tags"]
+
+    assert Wav.from_json(stored) == wav
 
 
 @pytest.mark.parametrize(
@@ -134,6 +145,55 @@ def test_a_64_bit_size_beyond_the_end_is_a_truncation() -> None:
 
     with pytest.raises(InvalidWav, match="cut short"):
         read([riff(chunk(b"ds64", sizes), FMT, data, kind=b"BW64")])
+
+
+def test_tags_are_read_before_the_samples_and_behind() -> None:
+    data = chunk(b"data", SILENCE)
+
+    wav = read(
+        [riff(info(INAM=b"Lullaby"), FMT, data, bext(description=b"Take 2"), info(IART=b"A"))]
+    )
+
+    assert wav.tags == Tags(title="Lullaby", artist="A", comment="Take 2")
+
+
+def test_info_goes_before_bext_and_the_first_list_before_the_second() -> None:
+    first, second = info(INAM=b"First", ICMT=b"Info"), info(INAM=b"Second")
+
+    wav = read([riff(bext(description=b"Bext"), FMT, first, second, chunk(b"data", SILENCE))])
+
+    assert wav.tags == Tags(title="First", comment="Info")
+
+
+def test_tags_that_the_end_cuts_off_are_left_out() -> None:
+    whole = riff(FMT, chunk(b"data", SILENCE), info(INAM=b"Lullaby", IART=b"Alice"))
+
+    assert read([whole[:-4]]).tags == Tags(title="Lullaby")
+
+
+def test_only_the_beginning_of_a_long_list_is_read() -> None:
+    entries = [b"INFO", chunk(b"INAM", b"Lullaby"), chunk(b"JUNK", bytes(LIST_BYTES))]
+    body = b"".join([*entries, chunk(b"IART", b"Alice")])
+
+    wav = read([riff(FMT, chunk(b"LIST", body), chunk(b"data", SILENCE))])
+
+    assert wav.tags == Tags(title="Lullaby")
+
+
+def test_a_thousand_lists_cost_neither_time_nor_memory() -> None:
+    lists = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"x") * 200) * 1_000
+    reader = Reader()
+    reader.feed(riff(FMT, chunk(b"data", SILENCE), info(IART=b"Alice")))
+    tracemalloc.start()
+    started = time.process_time()
+
+    reader.feed(lists)
+
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.process_time() - started < 2
+    assert peak_bytes < 100_000
+    assert reader.close().tags == Tags(title="x", artist="Alice")
 
 
 def test_half_a_sample_frame_at_the_end_is_dropped() -> None:
@@ -294,6 +354,8 @@ def test_a_million_chunks_cost_neither_time_nor_memory(start: bytes) -> None:
 names = st.sampled_from([b"fmt ", b"data", b"fact", b"ds64", b"LIST", b"bext", b"junk"])
 bodies = st.one_of(
     st.binary(max_size=64),
+    st.builds(lambda text: info(INAM=text, ICMT=text)[8:], st.binary(max_size=9)),
+    st.builds(lambda text: bext(description=text, date=text)[8:], st.binary(max_size=9)),
     st.builds(
         fmt,
         st.sampled_from([PCM, FLOAT, ALAW, 0x02, 0x11, 0x31, 0x55, EXTENSIBLE]),
@@ -316,7 +378,7 @@ wavs = st.builds(
         *(chunk(b"junk", body) for body in before),
         FMT,
         chunk(b"data", SILENCE, size=size),
-        *(chunk(b"LIST", body) for body in after),
+        *(info(INAM=body) for body in after),
     ),
     st.lists(st.binary(max_size=9), max_size=3),
     st.lists(st.binary(max_size=9), max_size=3),
