@@ -26,15 +26,19 @@ def create(
 
 
 def mp3_name(filename: str) -> str:
-    """The download's name for an upload's: no folders, no control characters, ending .mp3."""
+    """The download's name for an upload's."""
+    return f"{title(filename) or 'recording'}.mp3"
+
+
+def title(filename: str) -> str:
+    """What an upload's name says: no folders, no extension, no control characters; or nothing."""
     name = filename.replace("\\", "/").rpartition("/")[2]
     # Whatever kind of space: some systems write a narrow one, in "10.00 AM" for instance.
     name = "".join(" " if c.isspace() else c for c in name)
     name = "".join(c for c in name if c.isprintable()).strip()
     stem = name.rpartition(".")[0] if "." in name else name
     # File systems allow 255 bytes; a name is cut between characters, not inside one.
-    stem = stem.encode("utf-8", "ignore")[:250].decode("utf-8", "ignore").strip(". ")
-    return f"{stem or 'recording'}.mp3"
+    return stem.encode("utf-8", "ignore")[:250].decode("utf-8", "ignore").strip(". ")
 
 
 def get(session: Session, record_id: UUID, user_id: int) -> tuple[Record, Job]:

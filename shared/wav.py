@@ -60,7 +60,7 @@ class Wav(Format):
         decoded = {
             "codec": Codec(stored["codec"]),
             "fmt_extra": bytes.fromhex(stored["fmt_extra"]),
-            "tags": Tags.from_json(stored.get("tags", {})),  # Older jobs have none.
+            "tags": Tags.from_json(stored["tags"]),
         }
         return cls(**{**stored, **decoded})
 

@@ -3,8 +3,9 @@
 A long one is split into segments, which other jobs encode, and joined when they are done.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -16,7 +17,8 @@ from sqlalchemy.orm import Session
 from shared import chunks, jobs, records, waveforms
 from shared.chunks import Part
 from shared.store import storage_errors
-from worker import encode, join, peaks
+from shared.tags import Tags
+from worker import encode, id3, join, peaks
 from worker.cores import Cores
 from worker.lease import Lease
 from worker.recording import Recording
@@ -39,12 +41,19 @@ def convert(lease: Lease, recording: Recording, cores: Cores) -> None:
     if "segments" in lease.payload:
         _convert_long(lease, recording)
     elif plan := recording.segments():
-        payloads = (lease.payload | {"segment": segment.to_json()} for segment in plan)
-        lease.split(jobs.ENCODE_SEGMENT, payloads, segments=len(plan))
+        _split(lease, recording, plan)
         return
     else:
         _store(lease, recording, partial(recording.encode, cores=cores, progress=lease.report))
     recording.uploads.delete(recording.id)
+
+
+def _split(lease: Lease, recording: Recording, plan: Sequence[Segment]) -> None:
+    """Let other jobs encode the segments. What the whole is tagged with, they need not know."""
+    untagged = replace(recording.wav, tags=Tags())
+    payload = lease.payload | {"wav": untagged.to_json()}
+    payloads = (payload | {"segment": segment.to_json()} for segment in plan)
+    lease.split(jobs.ENCODE_SEGMENT, payloads, segments=len(plan))
 
 
 def encode_segment(lease: Lease, recording: Recording) -> None:
@@ -75,6 +84,7 @@ def _store(
 ) -> None:
     """Store the MP3 and the waveform that are written to two files, in place of segments' own."""
     with _spool() as sound, _spool() as waveform:
+        sound.write(id3.tag(recording.wav.tags))
         encoded = encode_to(sound, waveform)
         sound.seek(0)
         with lease.settle() as settlement:
@@ -89,7 +99,7 @@ def _store(
 
 
 def _join(lease: Lease, recording: Recording) -> None:
-    """Write the header and the seams, and put all parts in their places.
+    """Write the tag, the header and the seams, and put all parts in their places.
 
     Raises:
         join.NoRoom: the segments do not fit together.
@@ -99,7 +109,8 @@ def _join(lease: Lease, recording: Recording) -> None:
         joiner = join.Joiner()
         parts = list(_joined(session, recording.id, joiner))
         header, joined = encode.header(joiner.account, recording.sample_frames, recording.settings)
-        parts.insert(0, chunks.write(session, recording.id, 0, BytesIO(header)))
+        front = BytesIO(id3.tag(recording.wav.tags) + header)
+        parts.insert(0, chunks.write(session, recording.id, 0, front))
         chunks.place(session, recording.id, parts)
         records.set_stored(session, recording.id, parts, duration_seconds=joined.duration_seconds)
         records.forget_pieces(session, recording.id)

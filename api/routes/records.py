@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from api.openapi import problem, responses
 from api.schemas import AcceptedRecord, StoredRecord
 from shared import errors, jobs, records, users
 from shared.models import Job, Record, State
+from shared.tags import Tags
 
 router = APIRouter(tags=["records"])
 
@@ -180,7 +182,9 @@ def _authenticate(session: Session, sent: uploads.Credentials) -> int:
 
 
 def _accept(session: Session, record_id: UUID, received: uploads.Received) -> Record:
-    payload = {"record": str(record_id), "wav": received.wav.to_json()}
+    tags = received.wav.tags.filled(Tags(title=records.title(received.filename)))
+    wav = replace(received.wav, tags=tags)
+    payload = {"record": str(record_id), "wav": wav.to_json()}
     job = jobs.create(session, jobs.CONVERT, payload)
     return records.create(
         session,

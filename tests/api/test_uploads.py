@@ -74,6 +74,27 @@ def test_the_link_downloads_the_sound_without_any_header(alice: User) -> None:
     assert np.corrcoef(heard[:, 0], samples[:, 0])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize(
+    ("name", "title"), [("Речь №5.wav", {"title": "Речь №5"}), ("", {}), (".wav", {})]
+)
+def test_an_untitled_recording_bears_the_uploads_name(
+    alice: User, name: str, title: dict[str, str]
+) -> None:
+    record = alice.upload_plain(WAV, filename=name).json()
+
+    assert audio.metadata(alice.api.get(record["url"]).content) == title
+
+
+def test_a_recordings_own_title_goes_before_the_uploads_name(alice: User) -> None:
+    tagged = WAV + audio.info(INAM=b"Lullaby", IART=b"Alice")
+
+    record = alice.upload(tagged, "take 2.wav").json()
+
+    heard = audio.metadata(alice.api.get(record["url"]).content)
+    assert heard == {"title": "Lullaby", "artist": "Alice"}
+    assert record["filename"] == "take 2.mp3"
+
+
 def test_nothing_waits_in_the_store_once_a_recording_is_converted(
     alice: User, stack: Stack
 ) -> None:

@@ -155,3 +155,10 @@ def test_another_users_record_is_not_found(database: Database, record: Record) -
 )
 def test_the_downloads_name_is_the_uploads_made_harmless(upload: str, download: str) -> None:
     assert records.mp3_name(upload) == download
+
+
+@pytest.mark.parametrize(
+    ("upload", "title"), [("C:\\Ночь 1.wav", "Ночь 1"), ("two.dots.wav", "two.dots"), (".wav", "")]
+)
+def test_an_uploads_name_is_a_title_without_its_extension(upload: str, title: str) -> None:
+    assert records.title(upload) == title

@@ -57,14 +57,6 @@ def test_a_wav_survives_json() -> None:
     assert Wav.from_json(json.loads(json.dumps(wav.to_json()))) == wav
 
 
-def test_a_wav_of_an_older_job_has_no_tags() -> None:
-    wav = read([make_wav(0.1)])
-    stored = wav.to_json()
-    del stored["tags"]
-
-    assert Wav.from_json(stored) == wav
-
-
 @pytest.mark.parametrize(
     ("body", "codec", "bits", "valid_bits"),
     [

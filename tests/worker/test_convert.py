@@ -110,6 +110,39 @@ def test_a_recording_becomes_an_mp3_of_the_same_length(
         assert jobs.get(session, lease.job_id).state == State.DONE
 
 
+def test_the_tags_of_a_recording_come_through(
+    database: Database,
+    uploads: FolderStore,
+    new_recording: NewRecording,
+) -> None:
+    wav = audio.make_wav(0.5) + audio.info(INAM="Колыбельная".encode("windows-1251"))
+    lease, record_id = new_recording(wav + audio.bext(description="Дубль 2".encode("windows-1251")))
+
+    run(lease, uploads)
+
+    record, mp3 = stored(database, record_id)
+    assert audio.metadata(mp3) == {"title": "Колыбельная", "comment": "Дубль 2"}
+    assert record.size_bytes == len(mp3)
+    assert len(audio.decoded(mp3, channels=2)) == 0.5 * 44_100
+
+
+def test_tags_that_ffmpeg_wrote_come_through(
+    database: Database,
+    uploads: FolderStore,
+    new_recording: NewRecording,
+) -> None:
+    tags = {"title": "Müller", "artist": "Алиса", "track": "3/12", "date": "2024-05-01"}
+    options = [part for name, text in tags.items() for part in ("-metadata", f"{name}={text}")]
+    options += ["-metadata", "originator=Bob", "-write_bext", "1", "-bitexact"]
+    wav = audio.ffmpeg("-v", "error", "-i", "-", *options, "-f", "wav", "-", stdin=audio.make_wav())
+    lease, record_id = new_recording(wav)
+
+    run(lease, uploads)
+
+    _, mp3 = stored(database, record_id)
+    assert audio.metadata(mp3) == tags | {"encoded_by": "Bob"}
+
+
 def test_compressed_samples_take_the_same_way(
     database: Database,
     uploads: FolderStore,
@@ -195,7 +228,7 @@ def test_a_long_recording_is_encoded_in_segments_and_joined(
     new_recording: NewRecording,
     claim: Callable[[UUID], Lease],
 ) -> None:
-    lease, record_id = new_recording(audio.make_wav(12))
+    lease, record_id = new_recording(audio.make_wav(12) + audio.info(INAM=b"Lullaby"))
 
     run(lease, uploads)
     encoding = children(database, lease.job_id)
@@ -206,6 +239,7 @@ def test_a_long_recording_is_encoded_in_segments_and_joined(
     assert len(encoding) > 2
     record, mp3 = stored(database, record_id)
     assert (record.duration_seconds, record.size_bytes) == (12, len(mp3))
+    assert audio.metadata(mp3) == {"title": "Lullaby"}
     assert len(audio.decoded(mp3, channels=2)) == 12 * 44_100
     assert drawn(database, record_id) == drawn_at_once(audio.music(12))
     assert list(uploads.ages()) == []
