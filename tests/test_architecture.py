@@ -27,6 +27,7 @@ DOORS = {
     "alembic": ("shared/migrations/",),
     "requests": ("worker/upstream.py",),
     "lameenc": ("worker/encode.py",),
+    "soxr": ("worker/resample.py",),
     "pydub": ("worker/decode.py",),
     "subprocess": ("run.py", "launcher/", "worker/decode.py"),
     "numpy": ("worker/", "shared/waveforms.py", "api/waveforms.py"),
@@ -40,7 +41,7 @@ STANDARD_ONLY = {
     "worker/id3.py": {"shared"},
     "worker/mp3.py": {"numpy"},
     "worker/reservoir.py": {"worker"},
-    "worker/segments.py": {"numpy", "worker"},
+    "worker/segments.py": {"worker"},
     "worker/join.py": {"worker"},
 }
 """Pure knowledge: beside the standard library these import this alone."""

@@ -9,8 +9,9 @@ import lameenc
 import numpy as np
 
 from shared.errors import InvalidWav
-from worker import join, mp3, segments
+from worker import join, mp3, resample
 from worker.pcm import Block
+from worker.resample import Resampler
 from worker.segments import Segment
 
 _SPEED = 5
@@ -41,13 +42,6 @@ def output_rate_hz(sample_rate_hz: int) -> int:
     return max(below, default=mp3.SAMPLE_RATES_HZ[0])
 
 
-def resampled(sample_frames: int, from_hz: int, to_hz: int) -> int:
-    """How many sample frames that many become at another rate; a half is rounded up."""
-    if not segments.is_resampled(from_hz, to_hz):
-        return sample_frames
-    return (2 * sample_frames * to_hz + from_hz) // (2 * from_hz)
-
-
 def to_mp3(
     blocks: Iterable[Block],
     sink: BinaryIO,
@@ -67,7 +61,8 @@ def to_mp3(
         InvalidWav: there were no samples.
     """
     rate_hz = output_rate_hz(sample_rate_hz)
-    encoder = _encoder(sample_rate_hz, rate_hz, channels, quality)
+    encoder = _encoder(rate_hz, channels, quality)
+    resampler = Resampler(sample_rate_hz, rate_hz, channels)
     account = mp3.Account()
     start = sink.tell()
     sink.write(bytes(mp3.header_frame_bytes(rate_hz, channels)))
@@ -78,7 +73,7 @@ def to_mp3(
         done = sample_frames
         progress(done)
 
-    for frames in _encoded(encoder, blocks, note):
+    for frames in _encoded(encoder, resampler, blocks, note):
         account.add(frames)
         sink.writelines(frames)
     frame, made = header(account, done, mp3.Settings(quality, sample_rate_hz))
@@ -94,7 +89,7 @@ def header(account: mp3.Account, sample_frames: int, settings: mp3.Settings) -> 
     if account.first is None:
         raise mp3.BrokenFrame("there is no frame to put a header in front of")
     rate_hz, channels = account.first.sample_rate_hz, account.first.channels
-    heard = max(1, resampled(sample_frames, settings.source_rate_hz, rate_hz))
+    heard = resample.length(sample_frames, settings.source_rate_hz, rate_hz)
     frame = mp3.header_frame(account, heard, settings)
     size_bytes = len(frame) + account.size_bytes
     return frame, Mp3(size_bytes, len(account.sizes), heard, rate_hz, channels)
@@ -117,8 +112,10 @@ def piece(
         InvalidWav: there were no samples.
         join.BrokenSegment: there were fewer than the segment says.
     """
-    encoder = _encoder(sample_rate_hz, output_rate_hz(sample_rate_hz), channels, quality)
-    frames = list(chain.from_iterable(_encoded(encoder, blocks, progress)))
+    rate_hz = output_rate_hz(sample_rate_hz)
+    encoder = _encoder(rate_hz, channels, quality)
+    resampler = Resampler(sample_rate_hz, rate_hz, channels, skip=segment.skip)
+    frames = list(chain.from_iterable(_encoded(encoder, resampler, blocks, progress)))
     return join.divided(frames, segment)
 
 
@@ -139,28 +136,37 @@ def joined(
 
 
 def _encoded(
-    encoder: Any, blocks: Iterable[Block], progress: Callable[[int], None]
+    encoder: Any,
+    resampler: Resampler,
+    blocks: Iterable[Block],
+    progress: Callable[[int], None],
 ) -> Iterator[list[bytes]]:
     """The frames of all blocks, as they are finished."""
     framer = mp3.Framer()
     done = 0
     for block in blocks:
-        yield framer.feed(encoder.encode(np.ascontiguousarray(block, "<i2")))
+        yield framer.feed(_fed(encoder, resampler.feed(block)))
         done += len(block)
         progress(done)
     if not done:
         raise InvalidWav("The WAV has no samples; record it again.")
-    yield framer.feed(encoder.flush())
+    yield framer.feed(_fed(encoder, resampler.flush()) + encoder.flush())
 
 
-def _encoder(in_rate_hz: int, out_rate_hz: int, channels: int, quality: int) -> Any:
+def _fed(encoder: Any, block: Block) -> bytes:
+    """What the encoder gives for it: frames, the last one perhaps in part."""
+    given: bytes = encoder.encode(np.ascontiguousarray(block, "<i2"))
+    return given
+
+
+def _encoder(rate_hz: int, channels: int, quality: int) -> Any:
     encoder = lameenc.Encoder()
     encoder.silence()
     encoder.set_vbr(lameenc.VBR_MTRH)
     encoder.set_vbr_quality(float(quality))
     encoder.set_quality(_SPEED)
     encoder.set_channels(channels)
-    encoder.set_in_sample_rate(in_rate_hz)
+    encoder.set_in_sample_rate(rate_hz)
     # Left to itself LAME lowers the rate at low qualities.
-    encoder.set_out_sample_rate(out_rate_hz)
+    encoder.set_out_sample_rate(rate_hz)
     return encoder

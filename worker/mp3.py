@@ -21,8 +21,8 @@ import numpy.typing as npt
 SAMPLE_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 ENCODER_DELAY = 576
-"""Samples of silence that LAME 3.100 puts first: at every rate, and no more when it resamples
-(measured with a pulse). Decoders add 529 of their own, and know it.
+"""Samples of silence that LAME 3.100 puts first, at every rate (measured with a pulse). Decoders
+add 529 of their own, and know it.
 
 ffmpeg 5 cannot drop both ends of one frame: at MPEG-2 rates it gives back 529 samples too many of
 a sound shorter than 47. ffmpeg 9 and mpg123 are exact."""

@@ -19,10 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, lcm
+from math import ceil
 from typing import Any
-
-import numpy as np
 
 from worker import mp3
 
@@ -41,10 +39,8 @@ its lowest, whatever was before."""
 
 LOOKAHEAD_FRAMES = 2
 """MP3 frames that a segment reads past its last one. LAME itself needs none: what follows frame n's
-own samples changes frame n + 1 at the earliest (measured). Its resampler needs a few samples."""
-
-MOST_START_FRAMES = 192
-"""Where encoders can start only at every so many-th frame or less often, nothing is cut."""
+own samples changes frame n + 1 at the earliest (measured). The resampler's filter reaches up to
+216 sample frames ahead, 111 where the rate is lowered; a frame holds 576 or more."""
 
 SEGMENT_GRANULES = 7_680
 """Granules of one channel in a segment: 50 s of 44.1 kHz stereo, half a second of CPU.
@@ -62,7 +58,7 @@ class Segment:
     stop: int
     """Sample frame before which to stop reading."""
     encoder_frame: int
-    """Number of the first MP3 frame that an encoder started there makes."""
+    """Number of the first MP3 frame that its encoder makes."""
     first_frame: int
     """The cut at its start: its head ends, its body begins."""
     stop_frame: int | None
@@ -71,6 +67,8 @@ class Segment:
     """Sample frame of the WAV where the first of these cuts is."""
     body_stop: int
     """Sample frame of the WAV where the second is; of the last segment, how many there are."""
+    skip: int
+    """Sample frames that resampling from `start` on makes before those of `encoder_frame`."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,7 +86,7 @@ def plan(
     channels: int,
     segment_granules: int = SEGMENT_GRANULES,
 ) -> list[Segment]:
-    """The segments of a recording; a single one where it is too short, or cannot be cut.
+    """The segments of a recording; a single one where it is too short.
 
     `sample_frames` are the WAV's, `channels` the MP3's. Segments are equally long within a frame,
     at least `segment_granules` and less than twice that.
@@ -119,62 +117,39 @@ def cut(
 ) -> list[Segment]:
     """The segments between these numbers of MP3 frames, at least `EDGE_FRAMES` apart.
 
-    A single one where the rates do not allow any cut.
-    """
-    if not can_be_cut(wav_rate_hz, mp3_rate_hz):
-        cuts = []
-    wav_per_frame = _ratio(wav_rate_hz, mp3_rate_hz) * _per_frame(mp3_rate_hz)
-    step = _start_frames(wav_rate_hz, mp3_rate_hz)
-    segments = []
-    for index, (first, stop) in enumerate(pairwise([0, *cuts, None])):
-        encoder_frame = max(0, (first or 0) - LEAD_IN_FRAMES) // step * step
-        start = int(encoder_frame * wav_per_frame)
-        body_start = ceil((first or 0) * wav_per_frame)
-        read_to = body_stop = sample_frames
-        if stop is not None:
-            read_to = min(sample_frames, ceil((stop + LOOKAHEAD_FRAMES) * wav_per_frame))
-            body_stop = ceil(stop * wav_per_frame)
-        segments.append(
-            Segment(index, start, read_to, encoder_frame, first or 0, stop, body_start, body_stop)
-        )
-    return segments
-
-
-def can_be_cut(wav_rate_hz: int, mp3_rate_hz: int) -> bool:
-    """Whether encoders can start often enough for the lead-in to stay short."""
-    return _start_frames(wav_rate_hz, mp3_rate_hz) <= MOST_START_FRAMES
-
-
-def is_resampled(wav_rate_hz: int, mp3_rate_hz: int) -> bool:
-    """Whether LAME resamples: it takes rates within 0.05 % of each other for the same.
-
-    As `isResamplingNecessary` of LAME 3.100 has it, in single precision; tried at all rates.
-    """
-    out = np.float32(mp3_rate_hz)
-    low, high = int(out * np.float32(0.9995)), int(out * np.float32(1.0005))
-    return not low <= wav_rate_hz <= high
-
-
-def _start_frames(wav_rate_hz: int, mp3_rate_hz: int) -> int:
-    """An encoder may start at every how many-th MP3 frame.
-
-    There LAME's resampler, which steps through the input by a ratio of whole numbers, stands at a
-    sample of the input again, as it does at the very start.
+    Where rates differ a segment starts at a sample frame of the WAV at whose time the MP3 has one
+    too, as both have at the very start: only there can resampling begin anew.
     """
     per_frame = _per_frame(mp3_rate_hz)
-    return lcm(_ratio(wav_rate_hz, mp3_rate_hz).denominator, per_frame) // per_frame
+    ratio = Fraction(wav_rate_hz, mp3_rate_hz)
+
+    def in_wav(mp3_frame: int) -> int:
+        return ceil(mp3_frame * per_frame * ratio)
+
+    segments = []
+    for index, (first, stop) in enumerate(pairwise([0, *cuts, None])):
+        encoder_frame = max(0, (first or 0) - LEAD_IN_FRAMES)
+        periods, skip = divmod(encoder_frame * per_frame, ratio.denominator)
+        segment = Segment(
+            index=index,
+            start=periods * ratio.numerator,
+            stop=sample_frames
+            if stop is None
+            else min(sample_frames, in_wav(stop + LOOKAHEAD_FRAMES)),
+            encoder_frame=encoder_frame,
+            first_frame=first or 0,
+            stop_frame=stop,
+            body_start=in_wav(first or 0),
+            body_stop=sample_frames if stop is None else in_wav(stop),
+            skip=skip,
+        )
+        segments.append(segment)
+    return segments
 
 
 def _frames(sample_frames: int, wav_rate_hz: int, mp3_rate_hz: int) -> int:
     """Whole MP3 frames in so many sample frames of the WAV."""
-    return int(sample_frames / (_ratio(wav_rate_hz, mp3_rate_hz) * _per_frame(mp3_rate_hz)))
-
-
-def _ratio(wav_rate_hz: int, mp3_rate_hz: int) -> Fraction:
-    """Sample frames of the WAV that make one of the MP3."""
-    return Fraction(
-        wav_rate_hz, mp3_rate_hz if is_resampled(wav_rate_hz, mp3_rate_hz) else wav_rate_hz
-    )
+    return sample_frames * mp3_rate_hz // (wav_rate_hz * _per_frame(mp3_rate_hz))
 
 
 def _per_frame(mp3_rate_hz: int) -> int:

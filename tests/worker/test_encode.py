@@ -8,8 +8,8 @@ from shared.errors import InvalidWav
 from tests.audio import Samples, decoded, music
 from worker import encode, mp3
 
-OTHER_RATES = {4000: 8000, 7999: 8000, 11_127: 11_025, 47_999: 44_100, 88_200: 48_000}
-HIGH_RATES = {96_000: 48_000, 192_000: 48_000, 768_000: 48_000}
+OTHER_RATES = {4000: 8000, 7999: 8000, 11_127: 11_025, 44_099: 32_000, 47_999: 44_100}
+HIGH_RATES = {88_200: 48_000, 96_000: 48_000, 192_000: 48_000, 768_000: 48_000}
 
 
 def to_mp3(samples: Samples, sample_rate_hz: int, quality: int = 2) -> tuple[bytes, encode.Mp3]:
@@ -69,6 +69,38 @@ def test_other_rates_become_the_nearest_below(wav_hz: int, mp3_hz: int) -> None:
         np.arange(len(heard)) / mp3_hz, np.arange(len(samples)) / wav_hz, samples[:, 0]
     )[:, None]
     assert loudness_of_difference(same_place.astype(np.int16), heard) < 0.25
+
+
+@pytest.mark.parametrize(("wav_hz", "mp3_hz"), (OTHER_RATES | HIGH_RATES).items())
+def test_a_pulse_is_heard_when_it_was_at_any_rate(wav_hz: int, mp3_hz: int) -> None:
+    """To a tenth of a sample frame."""
+    time, middle, width = np.arange(wav_hz) / wav_hz, 0.4321, 8 / min(wav_hz, mp3_hz)
+    pulse = 30_000 * np.exp(-(((time - middle) / width) ** 2))
+
+    sound, _ = to_mp3(pulse.astype(np.int16)[:, None], wav_hz, quality=0)
+
+    heard = decoded(sound, channels=1)[:, 0].astype(float)
+    centre = np.average(np.arange(len(heard)) / mp3_hz, weights=heard**2)
+    assert abs(centre - middle) * mp3_hz < 0.1
+
+
+@pytest.mark.parametrize("pitch_hz", [25_000, 28_800, 40_000])
+def test_a_tone_above_what_mp3_can_hold_is_not_heard(pitch_hz: int) -> None:
+    time = np.arange(96_000) / 96_000
+    swell = np.sin(np.pi * time) ** 2
+    tone = 32_767 * swell * np.sin(2 * np.pi * pitch_hz * time)
+
+    sound, _ = to_mp3(tone.astype(np.int16)[:, None], 96_000, quality=0)
+
+    assert np.abs(decoded(sound, channels=1).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("sample_frames", [1, 7, 8, 9, 100])
+def test_the_shortest_sounds_at_the_highest_rate_are_sounds(sample_frames: int) -> None:
+    sound, made = to_mp3(music(0.01, sample_rate_hz=768_000)[:sample_frames], 768_000)
+
+    assert made.sample_frames == max(1, round(sample_frames / 16))
+    assert len(decoded(sound, channels=2)) == made.sample_frames
 
 
 def test_the_header_frame_counts_what_is_there() -> None:

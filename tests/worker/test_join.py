@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests import audio
 from tests.audio import Samples
 from worker import encode, join, mp3, reservoir, segments
+from worker.resample import Resampler
 from worker.segments import EDGE_FRAMES
 
 Wave = npt.NDArray[np.float64]
@@ -154,6 +155,11 @@ def test_pieces_sound_as_a_single_pass_does(sound: Sound, rate_hz: int, channels
     for number in full:
         differs[max(0, (number - 2) * step) : (number + 2) * step] = False
     assert not differs.any()
+    assert_no_worse(samples, heard, expected, step)
+
+
+def assert_no_worse(samples: Samples, heard: Samples, expected: Samples, step: int) -> None:
+    """Neither on the whole nor in any granule around a cut is `heard` further from `samples`."""
     window = step // 2
     assert errors(samples, heard, window).mean() < 1.05 * errors(samples, expected, window).mean()
     for cut in CUTS:
@@ -176,16 +182,35 @@ def test_pieces_are_joined_where_frames_have_no_room(sound: Sound, rate_hz: int)
     assert len(audio.decoded(joined, channels=2)) == len(samples)
 
 
-@pytest.mark.parametrize("wav_hz", [96_000, 88_200, 48_048, 7_999, 5_000])
+@pytest.mark.parametrize("wav_hz", [96_000, 88_200, 48_048, 5_512, 4_000])
 def test_resampled_pieces_are_the_same_too(wav_hz: int) -> None:
-    mp3_hz = encode.output_rate_hz(wav_hz)
-    sample_frames = FRAMES * per_frame(mp3_hz) * wav_hz // mp3_hz
-    samples = audio.music(sample_frames / wav_hz, sample_rate_hz=wav_hz, channels=1)
+    samples = music_at(wav_hz)
 
     joined = in_pieces(samples, wav_hz, CUTS, quality=4)
 
     whole = single_pass(samples, wav_hz, quality=4)
     assert [each.content for each in loaded(joined)] == [each.content for each in loaded(whole)]
+
+
+def music_at(wav_hz: int) -> Samples:
+    """Music that becomes `FRAMES` MP3 frames."""
+    mp3_hz = encode.output_rate_hz(wav_hz)
+    seconds = FRAMES * per_frame(mp3_hz) / mp3_hz
+    return audio.music(seconds, sample_rate_hz=wav_hz, channels=1)
+
+
+@pytest.mark.parametrize("wav_hz", [48_001, 47_999, 22_255, 7_999])
+def test_pieces_at_odd_rates_sound_no_worse(wav_hz: int) -> None:
+    """Here encoders hear steps of 16 bits that differ, and need not make the same of them."""
+    samples, mp3_hz = music_at(wav_hz), encode.output_rate_hz(wav_hz)
+
+    joined = in_pieces(samples, wav_hz, CUTS)
+
+    whole = single_pass(samples, wav_hz)
+    heard, expected = (audio.decoded(sound, channels=1) for sound in (joined, whole))
+    resampler = Resampler(wav_hz, mp3_hz, 1)
+    resampled = np.concatenate([resampler.feed(samples), resampler.flush()])
+    assert_no_worse(resampled, heard, expected, per_frame(mp3_hz))
 
 
 @settings(deadline=None, max_examples=20)
