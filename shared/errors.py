@@ -194,7 +194,7 @@ class NotAWav(UnsupportedMediaType):
 
 
 class UnsupportedWavCodec(UnsupportedMediaType):
-    """The WAV's codec cannot be decoded here; save it as PCM and send that."""
+    """The WAV's codec cannot be decoded here; save it as PCM of 16 or 24 bits and send that."""
 
     slug = "unsupported-wav-codec"
     title = "Unsupported WAV codec"

@@ -44,7 +44,7 @@ class Wav(Format):
     data_size_bytes: int
     """Without what is too short, at the end, to be a sample frame."""
     sample_frames: int | None
-    """Samples per channel; None where only decoding can tell (MP3)."""
+    """Samples per channel; None where only decoding can tell (MPEG)."""
     tags: Tags = field(default_factory=Tags)
 
     @property
@@ -266,13 +266,15 @@ class Reader:
         """
         if sample_frames is None or form.block_sample_frames is None:
             return None
-        unused = sample_frames - self._fact_sample_frames
-        return sample_frames - unused if 0 <= unused < form.block_sample_frames else sample_frames
+        least = max(sample_frames - form.block_sample_frames, 0)
+        counted = self._fact_sample_frames
+        return counted if least < counted <= sample_frames else sample_frames
 
 
 def _truncated(name: bytes, size: int, arrived: int) -> InvalidWav:
+    shown = name.decode("latin-1").encode("unicode_escape").decode()
     return InvalidWav(
-        f"The WAV's `{name.decode('latin-1')}` chunk announces {size} bytes and the file ends "
+        f"The WAV's `{shown}` chunk announces {size} bytes and the file ends "
         f"after {arrived} of them: the upload was cut short, or the file is broken. "
         "Send it whole or export it again."
     )

@@ -5,6 +5,7 @@ import struct
 import subprocess
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -90,8 +91,14 @@ def bext(
     return chunk(b"bext", texts + struct.pack("<QH", 0, 2).ljust(264, b"\0"))
 
 
+def noise(tag: int, *, size: int = 60_000, **header: Any) -> bytes:
+    """A WAV of a codec in which any bytes are a sound."""
+    data = np.random.default_rng(seed=1).bytes(size)
+    return riff(chunk(b"fmt ", fmt(tag, **header)), chunk(b"data", data))
+
+
 def compressed(codec: str, samples: Samples, *, sample_rate_hz: int = 44_100) -> bytes:
-    """A WAV as ffmpeg writes it, of `adpcm_ms`, `adpcm_ima_wav` or `libmp3lame`."""
+    """A WAV as ffmpeg writes it, of `adpcm_ms`, `adpcm_yamaha`, `mp2`, `libmp3lame` or another."""
     source = make_wav(samples=samples, sample_rate_hz=sample_rate_hz)
     return ffmpeg(
         "-v", "error", "-f", "wav", "-i", "-", "-c:a", codec, "-f", "wav", "-", stdin=source

@@ -2,7 +2,8 @@
 
 A recording is decoded window by window, each a small WAV of its own in memory, so that neither
 pydub (which holds all it is given, several times) nor ffmpeg grows with the length. Blocks of
-ADPCM and GSM 6.10 stand alone; MP3 frames lean on a few before them, which are decoded twice.
+MS and IMA ADPCM and of GSM 6.10 stand alone; MPEG frames lean on a few before them, and G.722 and
+G.726 on some thousand samples: those are decoded twice.
 
 ffmpeg is given a stranger's bytes and therefore nothing else: one demuxer, one decoder, its
 standard streams, and the limits of `worker/confine.py`.
@@ -24,23 +25,33 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from shared.errors import InvalidWav, UnsupportedWavCodec, UploadTooLarge
+from shared.fmt import MPEG, PREDICTIVE
 from shared.wav import Codec, Wav
-from worker import mp3
+from worker import mp3, mpeg, pcm
 from worker.pcm import BLOCK_FRAMES, Block
 
 WINDOW_FRAMES = 1 << 21
 """47 s at 44.1 kHz: 8 MB of stereo, held up to four times, against 0.1 s to start ffmpeg."""
 
 LEAD_IN_FRAMES = 16
-"""MP3 frames decoded twice: main data begins at most 511 bytes back, which is nine frames of the
-lowest bitrate, and the filters need one more."""
+"""MPEG frames decoded twice. Of MP3 main data begins at most 511 bytes back, which is nine frames
+of the lowest bitrate, and the filters need one more. MP2 needs one alone."""
+
+LEAD_IN_SAMPLES = 1 << 14
+"""Samples of G.722 and G.726 decoded twice. Their predictors forget, so that transmission errors
+die out: after 8,000 samples of music, speech-like tones, dialling tones and noise, not a bit
+differed from what a decoder gave that had started at the beginning."""
 
 _DECODERS = {
     Codec.MS_ADPCM: "adpcm_ms",
     Codec.IMA_ADPCM: "adpcm_ima_wav",
     Codec.GSM610: "gsm_ms",
+    Codec.G722: "g722",
+    Codec.G726: "g726",
+    Codec.MP2: "mp2float",
     Codec.MP3: "mp3float",
 }
+_PARSERS = {Codec.MP2: mpeg.parse_layer_2, Codec.MP3: mpeg.parse_layer_3}
 
 _CONFINE = Path(__file__).with_name("confine.py")
 _FFMPEG_OPTIONS = (
@@ -67,7 +78,7 @@ def blocks(file: BinaryIO, wav: Wav, *, max_duration_seconds: float = math.inf) 
         UploadTooLarge: the sound, whose header does not tell how long it is, lasts longer.
         EOFError: the file is shorter than it was when its header was read.
     """
-    windows = _mp3_windows if wav.codec is Codec.MP3 else _windows
+    windows = _mpeg_windows if wav.codec in MPEG else _windows
     limit = math.inf if wav.sample_frames is None else wav.sample_frames
     done = 0
     for window in windows(file, wav):
@@ -87,52 +98,44 @@ def _windows(file: BinaryIO, wav: Wav) -> Iterator[_Window]:
     """Windows of whole blocks; the last of them may be short."""
     block_frames = wav.block_sample_frames or 1
     window_bytes = max(1, WINDOW_FRAMES // block_frames) * wav.block_align_bytes
-    for data in _read(file, wav, window_bytes):
-        yield _Window(data, wav.sample_frames_in(len(data)) or 0, 0)
+    lead_in_bytes = LEAD_IN_SAMPLES // block_frames * wav.block_align_bytes
+    lead_in = b""
+    for data in pcm.read(file, wav, window_bytes):
+        together = lead_in + data
+        yield _Window(together, _sample_frames(wav, together), _sample_frames(wav, lead_in))
+        lead_in = together[-lead_in_bytes:] if wav.codec in PREDICTIVE else b""
 
 
-def _read(file: BinaryIO, wav: Wav, size: int) -> Iterator[bytes]:
-    end = wav.data_offset + wav.data_size_bytes
-    file.seek(wav.data_offset)
-    for position in range(wav.data_offset, end, size):
-        data = file.read(min(size, end - position))
-        if len(data) < min(size, end - position):
-            raise EOFError("the WAV ends before its samples do")
-        yield data
+def _sample_frames(wav: Wav, data: bytes) -> int:
+    return wav.sample_frames_in(len(data)) or 0
 
 
-def _mp3_windows(file: BinaryIO, wav: Wav) -> Iterator[_Window]:
+def _mpeg_windows(file: BinaryIO, wav: Wav) -> Iterator[_Window]:
     lead_in: list[bytes] = []
     frames: list[bytes] = []
     per_frame = 0
-    for frame, header in _mp3_frames(file, wav):
+    for frame, header in _mpeg_frames(file, wav):
         per_frame = header.sample_frames
         frames.append(frame)
         if len(frames) * per_frame >= WINDOW_FRAMES:
-            yield _mp3_window(lead_in, frames, per_frame)
+            yield _mpeg_window(lead_in, frames, per_frame)
             lead_in, frames = frames[-LEAD_IN_FRAMES:], []
     if frames:
-        yield _mp3_window(lead_in, frames, per_frame)
+        yield _mpeg_window(lead_in, frames, per_frame)
 
 
-def _mp3_window(lead_in: list[bytes], frames: list[bytes], per_frame: int) -> _Window:
+def _mpeg_window(lead_in: list[bytes], frames: list[bytes], per_frame: int) -> _Window:
     together = lead_in + frames
     return _Window(b"".join(together), len(together) * per_frame, len(lead_in) * per_frame)
 
 
-def _mp3_frames(file: BinaryIO, wav: Wav) -> Iterator[tuple[bytes, mp3.FrameHeader]]:
-    """The frames, which must follow one another and be as the WAV's header says.
-
-    A last one that is cut short is left out: what it holds cannot be decoded.
-    """
-    framer = mp3.Framer()
+def _mpeg_frames(file: BinaryIO, wav: Wav) -> Iterator[tuple[bytes, mpeg.Header]]:
+    """The frames, which must be as the WAV's header says."""
     try:
-        for data in _read(file, wav, 1 << 20):
-            for frame in framer.feed(data):
-                header = mp3.parse_header(int.from_bytes(frame[:4], "big"))
-                if (header.sample_rate_hz, header.channels) != (wav.sample_rate_hz, wav.channels):
-                    raise _broken(wav, "an MP3 frame has another rate or number of channels")
-                yield frame, header
+        for frame, header in mpeg.frames(pcm.read(file, wav, 1 << 20), _PARSERS[wav.codec]):
+            if (header.sample_rate_hz, header.channels) != (wav.sample_rate_hz, wav.channels):
+                raise _broken(wav, "a frame has another rate or number of channels")
+            yield frame, header
     except mp3.BrokenFrame as error:
         raise _broken(wav, str(error)) from error
 
@@ -165,9 +168,10 @@ def _wav_bytes(data: bytes, wav: Wav) -> bytes:
         wav.format_tag,
         wav.channels,
         wav.sample_rate_hz,
-        wav.sample_rate_hz,  # Bytes per second, which nothing here depends on.
-        # ffmpeg reads whole blocks; MP3 has none.
-        1 if wav.codec is Codec.MP3 else wav.block_align_bytes,
+        # Bytes per second, from which ffmpeg learns how many bits a sample of G.726 has.
+        math.ceil(wav.sample_rate_hz * (wav.bits or 8) / 8),
+        # ffmpeg reads whole blocks; MPEG audio has none.
+        1 if wav.codec in MPEG else wav.block_align_bytes,
         wav.bits,
         len(extra),
     )

@@ -90,6 +90,21 @@ def blocks(
         yield downmix(convert(raw).reshape(-1, wav.channels))
 
 
+def read(file: BinaryIO, wav: Wav, size: int) -> Iterator[bytes]:
+    """The bytes of all samples, in blocks of that size.
+
+    Raises:
+        EOFError: the file is shorter than it was when its header was read.
+    """
+    end = wav.data_offset + wav.data_size_bytes
+    file.seek(wav.data_offset)
+    for position in range(wav.data_offset, end, size):
+        data = file.read(min(size, end - position))
+        if len(data) < min(size, end - position):
+            raise EOFError("the WAV ends before its samples do")
+        yield data
+
+
 def _from_u8(raw: bytes) -> Block:
     """Offset binary: 128 is silence."""
     return (np.frombuffer(raw, np.uint8).astype(np.int16) - 128) << 8
@@ -108,6 +123,11 @@ def _from_s24(raw: bytes) -> Block:
 def _from_s32(raw: bytes) -> Block:
     halves = np.frombuffer(raw, "<u2").reshape(-1, 2)
     return _round(halves[:, 1].view("<i2"), halves[:, 0] >> 15)
+
+
+def _from_s64(raw: bytes) -> Block:
+    """Of 64 bits the upper 32 are more than enough."""
+    return _from_s32(np.frombuffer(raw, "<u4")[1::2].tobytes())
 
 
 def _round(upper: Block, half: npt.NDArray[Any]) -> Block:
@@ -145,6 +165,7 @@ _CONVERTERS: dict[tuple[Codec, int], Callable[[bytes], Block]] = {
     (Codec.PCM, 16): _from_s16,
     (Codec.PCM, 24): _from_s24,
     (Codec.PCM, 32): _from_s32,
+    (Codec.PCM, 64): _from_s64,
     (Codec.FLOAT, 32): _from_f32,
     (Codec.FLOAT, 64): _from_f64,
     (Codec.ALAW, 8): _from_alaw,

@@ -12,7 +12,7 @@ from uuid import UUID
 from shared import errors
 from shared.store import UploadStore
 from shared.wav import SAMPLE_BY_SAMPLE, Wav
-from worker import decode, encode, join, mp3, pcm, peaks, segments
+from worker import adpcm, decode, encode, join, mp3, pcm, peaks, segments
 from worker.cores import Cores
 from worker.encode import Mp3
 from worker.segments import Segment
@@ -45,7 +45,7 @@ class Recording:
 
     @property
     def sample_frames(self) -> int:
-        """0 where only decoding can tell (MP3 in WAV): such a job shows no progress."""
+        """0 where only decoding can tell (MPEG): such a job shows no progress."""
         return self.wav.sample_frames or 0
 
     @property
@@ -156,6 +156,8 @@ class Recording:
     def _blocks(self, upload: BinaryIO) -> Iterator[pcm.Block]:
         if self._is_seekable:
             return pcm.blocks(upload, self.wav)
+        if self.wav.codec in adpcm.CODECS:
+            return adpcm.blocks(upload, self.wav)
         return decode.blocks(upload, self.wav, max_duration_seconds=self.most_seconds)
 
     @contextmanager

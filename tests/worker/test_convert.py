@@ -143,12 +143,14 @@ def test_tags_that_ffmpeg_wrote_come_through(
     assert audio.metadata(mp3) == tags | {"encoded_by": "Bob"}
 
 
+@pytest.mark.parametrize("codec", ["adpcm_ima_wav", "adpcm_yamaha", "mp2"])
 def test_compressed_samples_take_the_same_way(
     database: Database,
     uploads: FolderStore,
     new_recording: NewRecording,
+    codec: str,
 ) -> None:
-    lease, record_id = new_recording(audio.compressed("adpcm_ima_wav", audio.music(1)))
+    lease, record_id = new_recording(audio.compressed(codec, audio.music(1)))
 
     run(lease, uploads)
 

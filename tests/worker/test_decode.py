@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from shared.errors import InvalidWav, UnsupportedWavCodec, UploadTooLarge
-from tests.audio import Samples, chunk, compressed, decoded, fmt, music, read, riff
+from tests.audio import Samples, chunk, compressed, decoded, fmt, music, noise, read, riff
 from worker import confine, decode
 
 
@@ -18,10 +20,19 @@ def heard(upload: bytes) -> Samples:
 
 
 def gsm(blocks: int) -> bytes:
-    """Noise, for any bits make a GSM frame."""
-    data = np.random.default_rng(seed=1).bytes(65 * blocks)
-    header = fmt(0x31, channels=1, sample_rate_hz=8000, bits=0, block_align=65, extra=b"\x40\1")
-    return riff(chunk(b"fmt ", header), chunk(b"data", data))
+    header = {"sample_rate_hz": 8000, "bits": 0, "block_align": 65, "extra": b"\x40\1"}
+    return noise(0x31, size=65 * blocks, channels=1, **header)
+
+
+def g726(bits: int, *, size: int = 30_000, sample_rate_hz: int = 8000) -> bytes:
+    """Its `byte rate` is right, for ffmpeg reads the size of a sample there."""
+    upload = bytearray(noise(0x45, size=size, channels=1, sample_rate_hz=sample_rate_hz, bits=bits))
+    upload[28:34] = (sample_rate_hz * bits // 8).to_bytes(4, "little") + bytes([bits, 0])
+    return bytes(upload)
+
+
+def g722(size: int = 30_000) -> bytes:
+    return noise(0x28F, size=size, channels=1, sample_rate_hz=16_000, bits=4, block_align=1)
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +48,21 @@ def uploads() -> dict[str, bytes]:
         "adpcm_ms": compressed("adpcm_ms", music(1)),
         "adpcm_ima_wav": compressed("adpcm_ima_wav", music(1, channels=1)),
         "gsm_ms": gsm(50),
+        "g722": g722(),
+        "g726 of 2 bits": g726(2),
+        "g726 of 3 bits": g726(3),
+        "g726 of 4 bits": g726(4),
         "libmp3lame": compressed("libmp3lame", music(3)),
     }
 
 
-@pytest.mark.parametrize("codec", ["adpcm_ms", "adpcm_ima_wav", "gsm_ms", "libmp3lame"])
+CODECS = [
+    *("adpcm_ms", "adpcm_ima_wav", "gsm_ms", "g722"),
+    *("g726 of 2 bits", "g726 of 3 bits", "g726 of 4 bits", "libmp3lame"),
+]
+
+
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("window_frames", [decode.WINDOW_FRAMES, 20_000])
 def test_windows_decode_to_what_the_whole_does(
     codec: str, window_frames: int, uploads: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
@@ -55,6 +76,32 @@ def test_windows_decode_to_what_the_whole_does(
     whole = decoded(upload, channels=wav.channels, format_name="wav")
     assert np.array_equal(samples, whole[: wav.sample_frames])
     assert wav.sample_frames in {None, len(samples)}
+
+
+def test_windows_of_mp2_decode_to_what_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is told otherwise, ffmpeg decodes MP2 in integers, which differs by a bit."""
+    upload = compressed("mp2", music(3))
+    whole = heard(upload)
+
+    monkeypatch.setattr(decode, "WINDOW_FRAMES", 20_000)
+
+    assert np.array_equal(heard(upload), whole)
+    difference = whole.astype(int) - decoded(upload, channels=2, format_name="wav")
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 10_001])
+@pytest.mark.parametrize("make", [g722, partial(g726, 2), partial(g726, 3), partial(g726, 4)])
+def test_codecs_without_blocks_may_end_anywhere(make: Callable[..., bytes], size: int) -> None:
+    upload = make(size=size)
+
+    assert len(heard(upload)) == read([upload]).sample_frames
+
+
+def test_the_size_of_a_g726_sample_survives_an_odd_rate() -> None:
+    upload = g726(3, sample_rate_hz=11_025)
+
+    assert len(heard(upload)) == 80_000
 
 
 @pytest.mark.parametrize("cut", [1, 5, 13, 14, 500, 1000, 1023])
@@ -82,7 +129,7 @@ def test_blocks_are_no_larger_than_others(uploads: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     ("start", "garbage", "why"),
     [
-        (0, b"no MP3 frame here", "no layer III frame"),
+        (0, b"no MP3 frame here" * 300, "no layer III frame begins with 6e6f204d"),
         (0, b"\xff\xfb\x90\xc4", "another rate or number of channels"),
         (2000, b"\0" * 1500, "no layer III frame"),
     ],
@@ -96,6 +143,34 @@ def test_broken_mp3_frames_are_refused(
 
     with pytest.raises(InvalidWav, match=why):
         heard(broken)
+
+
+def test_mp3_may_begin_in_the_middle_of_a_frame(uploads: dict[str, bytes]) -> None:
+    """As a logger cuts it: after the first frames nothing is missing that others lean on."""
+    upload = uploads["libmp3lame"]
+    start = read([upload]).data_offset
+    cut = upload[: start - 4] + bytes(4) + upload[start + 5_000 :]
+
+    whole, rest = heard(upload), heard(cut)
+
+    missing = len(whole) - len(rest)
+    assert missing % 1152 == 0
+    assert np.array_equal(rest[16 * 1152 :], whole[missing + 16 * 1152 :])
+
+
+def test_tags_around_mp3_are_not_heard(uploads: dict[str, bytes]) -> None:
+    upload = uploads["libmp3lame"]
+    start = read([upload]).data_offset
+    tag = b"ID3\3\0\0\0\0\2\0" + bytes(256)
+    tagged = upload[: start - 4] + bytes(4) + tag + upload[start:] + b"TAG" + bytes(125)
+
+    assert np.array_equal(heard(tagged), heard(upload))
+
+
+@pytest.mark.parametrize("tag", [0x50, 0x55])
+def test_mpeg_audio_without_a_frame_is_refused(tag: int) -> None:
+    with pytest.raises(InvalidWav, match="no layer I"):
+        heard(noise(tag, size=3, bits=0, block_align=1))
 
 
 def test_broken_blocks_are_refused() -> None:

@@ -76,6 +76,13 @@ def test_32_bits_are_rounded(samples: list[int]) -> None:
     assert mono(raw, PCM, 32) == [rounded(sample, 1 << 16) for sample in samples]
 
 
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
+def test_64_bits_are_rounded(samples: list[int]) -> None:
+    raw = struct.pack(f"<{len(samples)}q", *samples)
+
+    assert mono(raw, PCM, 64) == [rounded(sample, 1 << 48) for sample in samples]
+
+
 @pytest.mark.parametrize(("code", "bits"), [("f", 32), ("d", 64)])
 @given(data=st.data())
 def test_floats_are_rounded_and_clipped(code: str, bits: int, data: st.DataObject) -> None:
@@ -124,11 +131,26 @@ def test_both_laws_are_those_of_g711() -> None:
     assert mono(b"\xff\x7f\x80\x00", MULAW, 8) == [0, 0, 32124, -32124]
 
 
-def test_24_valid_bits_of_32_are_the_upper_ones() -> None:
-    header = fmt(EXTENSIBLE, channels=1, bits=32, extra=extension(valid_bits=24))
-    upload = riff(chunk(b"fmt ", header), chunk(b"data", struct.pack("<2i", 1 << 30, -1 << 8)))
+@pytest.mark.parametrize(
+    ("bits", "valid_bits"), [(16, 12), (24, 12), (24, 16), (24, 20), (32, 12), (32, 20), (32, 24)]
+)
+def test_valid_bits_are_the_upper_ones(bits: int, valid_bits: int) -> None:
+    loud, soft = 1 << (bits - 2), -1 << (bits - valid_bits)
+    raw = b"".join(sample.to_bytes(bits // 8, "little", signed=True) for sample in (loud, soft))
+    header = fmt(EXTENSIBLE, channels=1, bits=bits, extra=extension(valid_bits=valid_bits))
 
-    assert all_of(upload).tolist() == [[16384], [0]]
+    heard = all_of(riff(chunk(b"fmt ", header), chunk(b"data", raw)))
+
+    assert heard.tolist() == [[16384], [rounded(soft, 1 << (bits - 16))]]
+
+
+@pytest.mark.parametrize(("bits", "container"), [(12, 16), (12, 32), (20, 24), (20, 32), (24, 32)])
+def test_a_plain_header_may_give_the_valid_bits_too(bits: int, container: int) -> None:
+    """The size of a block then tells the container's."""
+    header = fmt(channels=1, bits=bits, block_align=container // 8)
+    raw = (1 << (container - 2)).to_bytes(container // 8, "little")
+
+    assert all_of(riff(chunk(b"fmt ", header), chunk(b"data", raw))).tolist() == [[16384]]
 
 
 @given(start=st.integers(0, 120), stop=st.integers(0, 120), block_frames=st.integers(1, 50))
