@@ -1,65 +1,30 @@
-"""What was measured, as Markdown."""
+"""What was measured, as Markdown: first what the README says, then all of it."""
 
 import os
 import platform
-import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
-from bench.watch import Result
-from bench.ways import Sound
-
-
-def conversions(results: Mapping[Sound, Mapping[str, Result]]) -> str:
-    """A row for each sound and way, with the first way's time as a multiple of its own.
-
-    That is the median of the ratios within a round: what slows the machine down for a while slows
-    down both.
-    """
-    rows = []
-    for sound, by_way in results.items():
-        first = next(iter(by_way.values()))
-        for name, result in by_way.items():
-            rows.append(
-                [
-                    sound.name if result is first else "",
-                    name,
-                    f"{result.median:.3f}",
-                    f"{min(result.seconds):.3f}-{max(result.seconds):.3f}",
-                    f"{_ratio(first, result):.2f}",
-                    f"{result.mp3_bytes * 8 / 1000 / sound.seconds:.0f}",
-                    f"{len(result.seconds)}",
-                ]
-            )
-    head = ["WAV", "way", "median s", "min-max s", "POST ÷ this", "MP3 kbit/s", "rounds"]
-    return table(head, rows)
+from bench import summary
+from bench.figures import (
+    Concurrency,
+    Figures,
+    Meanwhile,
+    Overhead,
+    Questions,
+    Race,
+    Rush,
+    percentile,
+)
+from bench.markdown import table
+from bench.sounds import Sound
 
 
-def latencies(measured: Mapping[str, Sequence[float]]) -> str:
-    """Percentiles in milliseconds of the seconds measured under each name."""
-    rows = []
-    for name, seconds in measured.items():
-        cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-        marks = [f"{1000 * value:.1f}" for value in (cuts[49], cuts[94], cuts[98], max(seconds))]
-        rows.append([name, *marks, f"{len(seconds)}"])
-    return table(["GET /health/live", "p50 ms", "p95 ms", "p99 ms", "max ms", "requests"], rows)
-
-
-def memory(peaks: Mapping[str, int]) -> str:
-    rows = [[name, f"{size / 1e6:.0f}"] for name, size in peaks.items()]
-    return table(["process", "peak MB"], rows)
-
-
-def questions(seconds: Sequence[float], trips: Sequence[int], *, trip_seconds: float) -> str:
-    middle = statistics.median(seconds)
-    row = [
-        f"{middle:.3f}",
-        f"{min(seconds):.3f}-{max(seconds):.3f}",
-        f"{middle / trip_seconds:.1f}",
-        f"{statistics.median(trips):.0f}",
-    ]
-    head = ["median s", "min-max s", "in source round trips", "round trips made"]
-    return table(["POST /questions", *head], [["100 new ones", *row]])
+def whole(figures: Figures, machine: str) -> str:
+    head = f"# Quaver beside others, {time.strftime('%Y-%m-%d')}\n\n{machine}."
+    return "\n\n".join([head, summary.speed(figures), "## In detail", *_details(figures)])
 
 
 def machine() -> str:
@@ -69,29 +34,129 @@ def machine() -> str:
     return f"{_cpu()}, {os.cpu_count()} cores (load {load:.1f} before), Python {python}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, also for eyes: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    is_name = [not any(cell[:1].isdigit() for cell in column) for column in zip(*rows, strict=True)]
-    is_name[0] = True
-    rule = [
-        "-" * width if name else f"{'-' * (width - 1)}:"
-        for width, name in zip(widths, is_name, strict=True)
+def _details(figures: Figures) -> Iterator[str]:
+    if figures.races:
+        yield conversions(figures.races)
+    if figures.overhead:
+        yield overhead(figures.overhead)
+    if figures.rushes:
+        yield rushes(figures.rushes)
+    if figures.meanwhile:
+        yield latencies(figures.idle, figures.meanwhile)
+    if figures.memory:
+        yield memory(figures.memory)
+    if figures.concurrency:
+        yield concurrency(figures.concurrency)
+    if figures.questions:
+        yield questions(figures.questions)
+
+
+def conversions(races: Mapping[Sound, Race]) -> str:
+    """A row for each sound and way, with the first way's time as a multiple of its own."""
+    rows = []
+    for sound, race in races.items():
+        first = next(iter(race.values()))
+        for way, result in race.items():
+            rows.append(
+                [
+                    sound.name if result is first else "",
+                    way,
+                    *_spread(result.seconds),
+                    f"{first.ratio(result):.2f}",
+                    f"{result.mp3_bytes * 8 / 1000 / sound.seconds:.0f}",
+                    f"{len(result.seconds)}",
+                ]
+            )
+    head = ["WAV", "way", "median s", "min-max s", "POST ÷ this", "MP3 kbit/s", "rounds"]
+    return table(head, rows)
+
+
+def overhead(measured: Overhead) -> str:
+    """The wait from an upload's last byte to the answer's first."""
+    rows = [["LAME alone, on one core", *_spread(measured.lame), ""]]
+    rows += [
+        [service, *_spread(waits), f"{1000 * measured.seconds(service):.1f}"]
+        for service, waits in measured.waits.items()
+    ]
+    return table(
+        [f"{measured.sound.name}, sent", "median s", "min-max s", "more than LAME, ms"], rows
+    )
+
+
+def rushes(measured: Mapping[str, Rush]) -> str:
+    first = next(iter(measured.values()))
+    rows = [[f"{name}, {rush.at_once} at a time", *_rush(rush)] for name, rush in measured.items()]
+    return table([f"{first.clients} clients, {first.sound.name} each", *RUSH_HEAD], rows)
+
+
+def latencies(idle: Sequence[float], measured: Mapping[str, Meanwhile]) -> str:
+    rows = [["Quaver, idle: GET /health/live", *_percentiles(idle)]] if idle else []
+    for service, each in measured.items():
+        name = f"{service}, while {each.sound.name} are converted ({each.seconds:.0f} s)"
+        rows.append([f"{name}: GET /health/live", *_percentiles(each.health)])
+        rows.append([f"{name}: POST /record of {each.note.name}", *_percentiles(each.uploads)])
+    return table(["asked", "p50 ms", "p95 ms", "p99 ms", "max ms", "requests"], rows)
+
+
+def memory(measured: Mapping[str, Mapping[str, int]]) -> str:
+    """Peaks, a column for each part of the run."""
+    names = dict.fromkeys(name for peaks in measured.values() for name in peaks)
+    rows = [
+        [
+            name,
+            *(f"{peaks[name] / 1e6:.0f}" if name in peaks else "" for peaks in measured.values()),
+        ]
+        for name in names
+    ]
+    return table(["peak MB", *measured], rows)
+
+
+def concurrency(measured: Concurrency) -> str:
+    first = next(iter(measured.alone.values()))
+    rows = [
+        [
+            f"{count}",
+            f"{result.median:.3f}",
+            f"{result.ratio(first):.2f}",
+            *_rush(measured.crowded[count]),
+        ]
+        for count, result in measured.alone.items()
+    ]
+    rush = next(iter(measured.crowded.values()))
+    crowd = f"{rush.clients} clients: {RUSH_HEAD[0]}"
+    head = ["processes", f"{measured.sound.name}: median s", "÷ the first", crowd, *RUSH_HEAD[1:]]
+    return table(head, rows)
+
+
+def questions(measured: Questions) -> str:
+    row = [
+        *_spread(measured.seconds),
+        f"{median(measured.seconds) / measured.trip_seconds:.1f}",
+        f"{median(measured.trips):.0f}",
+    ]
+    head = ["median s", "min-max s", "in source round trips", "round trips made"]
+    return table(["POST /questions", *head], [[f"{measured.asked_for} new ones", *row]])
+
+
+RUSH_HEAD = ("recordings/s", "× real time", "served after: p50 s", "max s")
+
+
+def _rush(rush: Rush) -> list[str]:
+    return [
+        f"{rush.recordings_per_second:.1f}",
+        f"{rush.times_real_time:.0f}",
+        f"{median(rush.latencies):.3f}",
+        f"{max(rush.latencies):.3f}",
     ]
 
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(width) if name else cell.rjust(width)
-            for cell, width, name in zip(cells, widths, is_name, strict=True)
-        )
-        return f"| {' | '.join(padded)} |"
 
-    return "\n".join(map(line, [head, rule, *rows]))
+def _spread(seconds: Sequence[float]) -> list[str]:
+    return [f"{median(seconds):.3f}", f"{min(seconds):.3f}-{max(seconds):.3f}"]
 
 
-def _ratio(first: Result, other: Result) -> float:
-    pairs = zip(first.seconds, other.seconds, strict=True)
-    return statistics.median(one / another for one, another in pairs)
+def _percentiles(seconds: Sequence[float]) -> list[str]:
+    marks = [*(percentile(seconds, percent) for percent in (50, 95, 99)), max(seconds)]
+    return [*(f"{1000 * mark:.1f}" for mark in marks), f"{len(seconds)}"]
 
 
 def _cpu() -> str:

@@ -1,34 +1,15 @@
-"""Measuring: ways in turn, how fast others are answered meanwhile, and the memory it takes."""
+"""Timing: ways in turn, and how fast others are answered meanwhile."""
 
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
-import psutil
-
+from bench.figures import Race, Result
 from bench.ways import Way
-from tests.acceptance.product import Product
 
 PROBE_SECONDS = 0.01
-SAMPLE_SECONDS = 0.3
-"""A look at the memory of a process takes the kernel some 3 ms."""
-
-
-@dataclass
-class Result:
-    """How one way did with one sound."""
-
-    seconds: list[float] = field(default_factory=list)
-    mp3_bytes: int = 0
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
+PAUSE_SECONDS = 0.5
 
 
 def race(
@@ -36,7 +17,7 @@ def race(
     wav: Path,
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Result]:
+) -> Race:
     """Time the ways in turn, A B C A B C, so that a busy moment of the machine falls on all.
 
     One round more goes first, to warm up, and does not count.
@@ -68,40 +49,12 @@ def probe(ask: Callable[[], object], *, goes_on: Callable[[], bool]) -> list[flo
     return taken
 
 
-@contextmanager
-def peak_memory(product: Product) -> Iterator[dict[str, int]]:
-    """The most bytes that the API and each conversion process had while the block ran.
-
-    Memory that processes share counts as a part in each (PSS); where the system cannot tell that,
-    what each has alone (USS).
-    """
-    peaks: dict[str, int] = {}
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            for name, process in _processes(product).items():
-                with suppress(psutil.Error):
-                    peaks[name] = max(peaks.get(name, 0), _memory_bytes(process))
-
-    thread = threading.Thread(target=watch, name="memory")
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _processes(product: Product) -> dict[str, psutil.Process]:
-    """By their names in the report; none of those that are being restarted."""
-    with suppress(psutil.Error, OSError):
-        pool = psutil.Process(product.pid_of("worker-records")).children()
-        conversions = {f"conversion process {n}": child for n, child in enumerate(pool, start=1)}
-        return {"API": psutil.Process(product.pid_of("api")), **conversions}
-    return {}
-
-
-def _memory_bytes(process: psutil.Process) -> int:
-    memory = process.memory_full_info()
-    return int(getattr(memory, "pss", memory.uss))
+def repeat(send: Callable[[], object], *, goes_on: Callable[[], bool]) -> list[float]:
+    """How many seconds each took of what one client sends, with a pause before the next."""
+    taken = []
+    while goes_on():
+        began = time.perf_counter()
+        send()
+        taken.append(time.perf_counter() - began)
+        time.sleep(PAUSE_SECONDS)
+    return taken

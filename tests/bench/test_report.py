@@ -1,11 +1,17 @@
 from bench import report
-from bench.watch import Result
-from bench.ways import Sound
+from bench.figures import Figures, Meanwhile, Result
+from bench.services import QUAVER
+from bench.sounds import Sound
+from tests.bench.run import make_figures
+
+
+def cells(table: str, row: int) -> list[str]:
+    return [cell.strip() for cell in table.splitlines()[2 + row].strip("|").split("|")]
 
 
 def test_a_way_is_compared_with_the_first_round_by_round() -> None:
     results = {
-        Sound("10 s", 10): {
+        Sound(10): {
             "POST /record": Result([0.1, 0.3, 0.2], mp3_bytes=200_000),
             "ffmpeg": Result([0.2, 1.2, 0.3], mp3_bytes=160_000),
         }
@@ -19,19 +25,29 @@ def test_a_way_is_compared_with_the_first_round_by_round() -> None:
 
 def test_percentiles_are_in_milliseconds() -> None:
     seconds = [number / 1000 for number in range(101)]
+    lecture = Meanwhile(Sound(7200), 30, seconds, Sound(3), [0.25])
 
-    (row,) = report.latencies({"idle": seconds}).splitlines()[2:]
+    table = report.latencies(seconds, {QUAVER: lecture})
 
-    assert [cell.strip() for cell in row.strip("|").split("|")] == [
-        *("idle", "50.0", "95.0", "99.0", "100.0"),
-        "101",
-    ]
+    assert cells(table, 0)[1:] == ["50.0", "95.0", "99.0", "100.0", "101"]
+    assert cells(table, 2)[1:] == ["250.0", "250.0", "250.0", "250.0", "1"]
 
 
-def test_names_stand_left_and_numbers_right() -> None:
-    assert report.table(["way", "s"], [["lame", "0.1"], ["ffmpeg", "12"]]).splitlines() == [
-        "| way    |   s |",
-        "| ------ | --: |",
-        "| lame   | 0.1 |",
-        "| ffmpeg |  12 |",
-    ]
+def test_a_process_that_a_part_did_not_have_has_no_peak_there() -> None:
+    table = report.memory({"first": {"API": 80_000_000}, "then": {"API": 1, "its ffmpeg": 2}})
+
+    assert cells(table, 1) == ["its ffmpeg", "", "0"]
+
+
+def test_more_processes_are_compared_with_the_first_number() -> None:
+    concurrency = make_figures().concurrency
+    assert concurrency
+
+    table = report.concurrency(concurrency)
+
+    assert cells(table, 1) == ["2", "2.000", "0.50", "16.0", "160", "0.500", "0.500"]
+
+
+def test_a_report_says_only_what_was_measured() -> None:
+    assert report.whole(make_figures(), "Some machine").count("| ---") > 8
+    assert "|" not in report.whole(Figures(), "Some machine")

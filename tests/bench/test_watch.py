@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 from bench import watch
+from bench.figures import Result
 from bench.ways import Way
 
 
@@ -19,7 +20,7 @@ def test_ways_take_turns_and_the_first_round_does_not_count() -> None:
     results = watch.race(ways, Path("in.wav"), rounds=2, clock=lambda: float(next(seconds)))
 
     assert "".join(asked) == "ababab"
-    assert results == {name: watch.Result([1.0, 1.0], mp3_bytes=7) for name in "ab"}
+    assert results == {name: Result([1.0, 1.0], mp3_bytes=7) for name in "ab"}
 
 
 def test_a_stalled_answer_counts_for_all_who_would_have_asked_meanwhile() -> None:
