@@ -15,9 +15,9 @@ run: ## Start the whole product; Ctrl-C stops it.
 test: ## Run the tests, with a PostgreSQL and a Redis of their own.
 	@$(PYTHON) run.py test
 
-bench: ## Measure against ffmpeg and what others do.
+bench: ## Measure against ffmpeg and what others do; OPTIONS=--quick for a minute.
 	@$(PYTHON) run.py install --dev
-	@.venv/bin/python -m bench
+	@.venv/bin/python -m bench $(OPTIONS)
 
 lint: ## Check style and format.
 	@$(PYTHON) run.py install --dev

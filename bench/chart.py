@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench import memory
-from bench.figures import Figures, Meanwhile, Race, Rush
+from bench.figures import Figures, Meanwhile, Race
 from bench.markdown import megabytes
 from bench.services import PLAIN, QUAVER
 from bench.sounds import Sound
@@ -28,16 +28,13 @@ LABELS = {
 """From top to bottom: services, then what they are made of."""
 
 # Middle tones on no background: they stand out from white as well as from black.
-OURS, SERVICE, PROGRAM, TEXT = "#12a594", "#e5853d", "#9aa4ae", "#7a8591"
+OURS, SERVICE, PROGRAM, TEXT = "#0f9787", "#e08038", "#9aa4ae", "#727d89"
 COLOURS = {POST: OURS, PLAIN: SERVICE}
 
 DOTS_PER_INCH = 200
 WIDTH, MARGIN, NAMES, GAP = 9.2, 0.08, 2.2, 0.22
 HEADING, TITLES, BAR = 0.36, 0.42, 0.25
 """All in inches."""
-
-ROOM = {True: 1.32, False: 1.5}
-"""For numbers behind the bars: a panel's width in longest bars, if the row is relative or not."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,12 @@ class Row:
     def ways(self) -> list[str]:
         return [way for way in LABELS if any(way in panel.values for panel in self.panels)]
 
+    def scale(self, panel: Panel) -> float:
+        """The value at the panel's right end, with room for the number behind the longest bar."""
+        if self.is_relative:
+            return 1.32 * max(other.longest for other in self.panels)
+        return 1.7 * panel.longest
+
     @property
     def inches(self) -> float:
         return HEADING + TITLES + BAR * len(self.ways)
@@ -95,36 +98,42 @@ def draw(figures: Figures, path: Path) -> None:
 def _conversion(sound: Sound, race: Race) -> Panel:
     values = {way: race[way].ratio(race[FFMPEG]) for way in LABELS if way in race}
     texts = {way: f"{ratio:.2f}" for way, ratio in values.items()}
-    kind = f"{sound.sample_rate_hz / 1000:g} kHz {'mono' if sound.channels == 1 else 'stereo'}"
-    return Panel(f"{sound.seconds} s", kind, values, texts)
+    return Panel(f"{sound.seconds} s", _kind(sound), values, texts)
+
+
+def _kind(sound: Sound) -> str:
+    return f"{sound.sample_rate_hz / 1000:g} kHz {'mono' if sound.channels == 1 else 'stereo'}"
 
 
 def _under_load(figures: Figures) -> Iterator[Panel]:
-    if figures.rushes:
-        yield _crowd(figures.rushes)
+    if rushes := figures.rushes:
+        served = {way: median(rush.seconds) for way, rush in rushes.items()}
+        each = f"{rushes[POST].sound.name} each, all served"
+        yield Panel(f"{rushes[POST].clients} clients at once", each, served, _in_seconds(served))
     if figures.meanwhile:
-        yield _slowest_upload(figures.meanwhile)
+        lectures = {POST: figures.meanwhile[QUAVER], PLAIN: figures.meanwhile[PLAIN]}
+        yield _lecture(lectures)
+        notes = {way: median(each.uploads) for way, each in lectures.items()}
+        title = f"{lectures[POST].note.name} meanwhile"
+        yield Panel(title, "median of uploads", notes, _in_seconds(notes))
         yield _memory(figures.peaks())
 
 
-def _crowd(rushes: Mapping[str, Rush]) -> Panel:
-    values = {way: median(rush.seconds) for way, rush in rushes.items()}
-    title = f"{rushes[POST].clients} clients at once"
-    subtitle = f"{rushes[POST].sound.seconds} s each, until all are served"
-    return Panel(title, subtitle, values, _in_seconds(values))
-
-
-def _slowest_upload(lectures: Mapping[str, Meanwhile]) -> Panel:
-    values = {POST: max(lectures[QUAVER].uploads), PLAIN: max(lectures[PLAIN].uploads)}
-    hours = lectures[QUAVER].sound.seconds / 3600
-    title = f"Slowest upload of {lectures[QUAVER].note.name}"
-    return Panel(title, f"while {hours:g} h are converted", values, _in_seconds(values))
+def _lecture(lectures: Mapping[str, Meanwhile]) -> Panel:
+    """The time that the long recording took; one that was sent a shorter one says so."""
+    sound = lectures[POST].sound
+    values = {way: each.seconds for way, each in lectures.items()}
+    texts = {
+        way: f"{each.seconds:.0f} s" + (f", {each.sound.name}" if each.sound != sound else "")
+        for way, each in lectures.items()
+    }
+    return Panel(f"{sound.seconds / 3600:g} h", _kind(sound), values, texts)
 
 
 def _memory(peaks: Mapping[str, int]) -> Panel:
     values = {POST: peaks[memory.total(QUAVER)], PLAIN: peaks[memory.total(PLAIN)]}
     texts = {way: megabytes(size) for way, size in values.items()}
-    return Panel("Peak memory", "all processes and databases", values, texts)
+    return Panel("Peak memory", "all its processes", values, texts)
 
 
 def _in_seconds(values: Mapping[str, float]) -> dict[str, str]:
@@ -137,16 +146,10 @@ def _draw_row(figure: Figure, row: Row, top: float) -> None:
     middle = (top - HEADING / 2) / height
     figure.text(MARGIN / width, middle, row.heading, **_style(11.5, bold=True))
     each = (width - MARGIN - NAMES) / len(row.panels)
-    longest = max(panel.longest for panel in row.panels)
     for number, panel in enumerate(row.panels):
-        left = (NAMES + GAP + number * each) / width
-        bottom = (top - row.inches) / height
-        box = (left, bottom, (each - GAP) / width, BAR * len(row.ways) / height)
-        axes = figure.add_axes(box)
-        axes.set_axis_off()
-        scale = longest if row.is_relative else panel.longest
-        axes.set_xlim(0, ROOM[row.is_relative] * scale)
-        axes.set_ylim(len(row.ways) - 0.5, -0.5)
+        left, bottom = NAMES + GAP + number * each, top - row.inches
+        bars = (each - GAP, BAR * len(row.ways))
+        axes = figure.add_axes((left / width, bottom / height, bars[0] / width, bars[1] / height))
         _draw_panel(axes, panel, row)
         if number == 0:
             for place, way in enumerate(row.ways):
@@ -154,14 +157,15 @@ def _draw_row(figure: Figure, row: Row, top: float) -> None:
 
 
 def _draw_panel(axes: Axes, panel: Panel, row: Row) -> None:
-    top = (0, -0.5)
-    _write(axes, panel.title, top, (0, 20), **_style(10, bold=True))
-    _write(axes, panel.subtitle, top, (0, 7), **_style(8))
-    for place, way in enumerate(row.ways):
-        if way not in panel.values:
-            continue
-        value = panel.values[way]
-        shadow = 1.0 if row.is_relative else 0.0
+    top = -0.5
+    axes.set_axis_off()
+    axes.set_xlim(0, row.scale(panel))
+    axes.set_ylim(top + len(row.ways), top)
+    _write(axes, panel.title, (0, top), (0, 20), **_style(10, bold=True))
+    _write(axes, panel.subtitle, (0, top), (0, 7), **_style(8))
+    shadow = 1.0 if row.is_relative else 0.0
+    for way, value in panel.values.items():
+        place = row.ways.index(way)
         axes.barh(place, shadow, height=0.64, color=PROGRAM, alpha=0.2, linewidth=0)
         axes.barh(place, value, height=0.64, color=COLOURS.get(way, PROGRAM), linewidth=0)
         _write(axes, panel.texts[way], (max(value, shadow), place), (4, 0), **_voice(way))

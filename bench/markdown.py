@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+TENTHS_BELOW = 0.01
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table: names to the left, numbers to the right."""
@@ -29,8 +31,8 @@ def seconds(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Of seconds."""
-    return f"{1000 * value:,.1f} ms"
+    """Of seconds; a tenth below ten."""
+    return f"{1000 * value:,.0f} ms" if value >= TENTHS_BELOW else f"{1000 * value:.1f} ms"
 
 
 def megabytes(size: int) -> str:

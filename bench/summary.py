@@ -44,7 +44,7 @@ def _overhead(figures: Figures) -> Iterator[list[str]]:
     if overhead := figures.overhead:
         added = [milliseconds(overhead.seconds(service)) for service in (QUAVER, PLAIN)]
         yield [
-            f"from the last byte of {overhead.sound.name} to the answer: LAME's time and",
+            f"{overhead.sound.name}: last byte sent to answer, less LAME's own time",
             *added,
         ]
 
@@ -68,7 +68,7 @@ def _lecture(figures: Figures) -> Iterator[list[str]]:
     lectures = [figures.meanwhile[service] for service in (QUAVER, PLAIN)]
     long = lectures[0].sound
     yield [
-        f"{long.name} in one recording",
+        f"a recording of {long.name}",
         *(
             seconds(each.seconds) + (f" for {each.sound.name}" if each.sound != long else "")
             for each in lectures

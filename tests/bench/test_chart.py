@@ -6,7 +6,7 @@ from matplotlib import image
 from bench import chart
 from bench.figures import Figures
 from bench.sounds import Sound
-from tests.bench.run import make_figures, make_race
+from tests.bench.examples import make_figures, make_race
 
 
 @pytest.fixture(name="path")
@@ -32,7 +32,7 @@ def test_a_quick_run_has_a_row_of_ways_alone(path: Path) -> None:
     assert image.imread(path).shape[0] < whole.shape[0]
 
 
-def test_a_way_s_bar_is_its_time_as_a_multiple_of_ffmpeg_s() -> None:
+def test_bars_are_multiples_of_ffmpegs_time() -> None:
     panel = chart._conversion(Sound(10), make_race())
 
     assert panel.texts["POST /record"] == "0.50"

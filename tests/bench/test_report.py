@@ -2,7 +2,7 @@ from bench import report
 from bench.figures import Figures, Meanwhile, Result
 from bench.services import QUAVER
 from bench.sounds import Sound
-from tests.bench.run import make_figures
+from tests.bench.examples import make_figures
 
 
 def cells(table: str, row: int) -> list[str]:

@@ -11,7 +11,6 @@ from bench import load, memory, overhead, services
 from bench.connection import WrongAnswer
 from bench.services import PLAIN, Service
 from bench.sounds import Sound
-from bench.ways import Way
 
 SOUND = Sound(1)
 
@@ -59,21 +58,3 @@ def test_memory_is_that_of_each_process_and_of_all() -> None:
 
     assert peaks["this"] > 1_000_000
     assert peaks[memory.total("service")] >= peaks["this"] + peaks["again"] / 2
-
-
-def test_a_crowd_is_served_some_at_a_time() -> None:
-    here: set[int] = set()
-    most = 0
-
-    def convert(_: Path) -> int:
-        nonlocal most
-        me = len(here)
-        here.add(me)
-        most = max(most, len(here))
-        here.discard(me)
-        return 0
-
-    taken = load.crowd(Way("way", convert), Path("in.wav"), clients=8, at_once=2)
-
-    assert len(taken) == 8
-    assert most <= 2
