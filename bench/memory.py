@@ -71,7 +71,7 @@ class _Scales:
 
 def _look(service: Service, scales: _Scales) -> dict[str, int]:
     """Bytes by process, and of all; nothing while one of them is being replaced."""
-    with suppress(psutil.Error, OSError):
+    with suppress(psutil.Error, OSError, ValueError):
         sizes = {
             name: sum(map(scales.weigh, processes))
             for name, processes in service.processes().items()

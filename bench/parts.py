@@ -113,11 +113,12 @@ class Bench:
     def questions(self) -> None:
         _say(f"{QUESTIONS} questions: {self.rounds} rounds")
         seconds, trips = [], []
-        for _ in range(1 + self.rounds):
-            before, began = len(self.jservice.counts), time.perf_counter()
-            services.post_json(f"{self.quaver.url}/questions", {"questions_num": QUESTIONS})
-            seconds.append(time.perf_counter() - began)
-            trips.append(len(self.jservice.counts) - before)
+        with memory.peaks([self.quaver]) as self.figures.memory["questions"]:
+            for _ in range(1 + self.rounds):
+                before, began = len(self.jservice.counts), time.perf_counter()
+                services.post_json(f"{self.quaver.url}/questions", {"questions_num": QUESTIONS})
+                seconds.append(time.perf_counter() - began)
+                trips.append(len(self.jservice.counts) - before)
         self.figures.questions = Questions(QUESTIONS, TRIP_SECONDS, seconds[1:], trips[1:])
 
     def _idle(self) -> list[float]:

@@ -33,7 +33,7 @@ class Service:
     name: str
     url: str
     processes: Callable[[], Processes]
-    """Those of this moment. Raises psutil.Error or OSError while one is being replaced."""
+    """Those of this moment. Raises psutil.Error, OSError or ValueError while one is replaced."""
     user: Mapping[str, str]
     """What a form says of who uploads."""
 

@@ -85,7 +85,8 @@ def _lecture(figures: Figures) -> Iterator[list[str]]:
 
 
 def _memory(figures: Figures) -> Iterator[list[str]]:
-    if peaks := figures.peaks():
+    peaks = figures.peaks()
+    if memory.total(PLAIN) in peaks:
         conversion = max(size for name, size in peaks.items() if name.startswith("conversion"))
         yield ["peak memory: the API", megabytes(peaks["API"]), ""]
         yield ["peak memory: a conversion process", megabytes(conversion), ""]
