@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
@@ -33,7 +34,7 @@ JSON_SECONDS = 10
 
 
 class Transactions:
-    """Runs plain functions over a Session, each in a thread and a transaction of its own.
+    """Runs plain functions over a Session, each in a thread.
 
     `await transact(users.create, name)` returns when the transaction is committed: a connection is
     held for no longer than the function runs, and never while a client is waited for.
@@ -46,12 +47,30 @@ class Transactions:
     async def __call__(
         self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Raises: DatabaseUnavailable, within `DATABASE_SECONDS` even if the server is frozen."""
+        """In a transaction of its own.
+
+        Raises: DatabaseUnavailable, within `DATABASE_SECONDS` even if the server is frozen.
+        """
+        return await self._run(
+            self._database.transaction, lambda session: work(session, *args, **kwargs)
+        )
+
+    async def read(
+        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for what only reads, in fewer round trips. Raises: DatabaseUnavailable."""
+        return await self._run(
+            self._database.statements, lambda session: work(session, *args, **kwargs)
+        )
+
+    async def _run(
+        self, begin: Callable[[], AbstractContextManager[Session]], work: Callable[[Session], T]
+    ) -> T:
         is_abandoned = threading.Event()
 
         def run() -> T:
-            with self._database.transaction() as session:
-                result = work(session, *args, **kwargs)
+            with begin() as session:
+                result = work(session)
                 if is_abandoned.is_set():
                     # The client was told that nothing was stored: so nothing may be, even if the
                     # server has woken up since.
@@ -116,7 +135,7 @@ class Services:
         deadline = time.monotonic() + within_seconds
         while await self.waiter.ended(job_id, deadline - time.monotonic()):
             try:
-                outcome = await self.transact(read, *args, **kwargs)
+                outcome = await self.transact.read(read, *args, **kwargs)
             except errors.DatabaseUnavailable:
                 return None
             if outcome is not None:

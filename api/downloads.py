@@ -154,7 +154,7 @@ async def _stream(record_id: UUID, span: Span, transact: Transactions) -> AsyncI
     """Short reads, so that no transaction is open while a slow client takes its time."""
     position = span.start
     while position < span.stop:
-        pieces = await transact(chunks.read, record_id, position, most_chunks=CHUNKS_PER_QUERY)
+        pieces = await transact.read(chunks.read, record_id, position, most_chunks=CHUNKS_PER_QUERY)
         if not pieces:
             # The status line has gone out already: a broken connection is all that is left to say.
             raise EOFError(f"record {record_id} was deleted while it was downloaded")

@@ -85,7 +85,7 @@ async def _pages(waveform: Waveform, transact: Transactions) -> AsyncIterator[np
     wanted_bytes = waveform.stored_per_pixel * PIXEL_BYTES
     position, rest = 0, b""
     while position < waveform.stored_pixels:
-        read = await transact(
+        read = await transact.read(
             waveforms.read, waveform.sound.record_id, position, most_rows=ROWS_PER_QUERY
         )
         if not read:

@@ -1,11 +1,15 @@
 """The door to PostgreSQL: engines of bounded patience, transactions that name their failures."""
 
+import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, cast
 
 import psycopg2.errors
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError
+import psycopg2.extensions
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -35,12 +39,11 @@ def connect(
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": f"{SILENCE_SECONDS}s",
     }
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
         connect_args={
             "application_name": f"quaver {application}",
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -51,6 +54,24 @@ def connect(
             "tcp_user_timeout": SILENCE_SECONDS * 1000,
         },
     )
+    event.listen(engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: DBAPIConnection, *_: Any) -> None:
+    """Have the pool open a new connection if the server has closed this one meanwhile.
+
+    An idle connection has nothing to say but its end, which the system knows of: unlike the usual
+    ping that takes no round trip.
+
+    Raises: InvalidatePoolError.
+    """
+    ours = cast(psycopg2.extensions.connection, connection)
+    poll = select.poll()
+    if not ours.closed:
+        poll.register(ours.fileno(), select.POLLIN)
+    if ours.closed or poll.poll(0):
+        raise InvalidatePoolError
 
 
 class Database:
@@ -58,9 +79,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._committing = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> AbstractContextManager[Session]:
         """A session whose work is committed when the block ends, and undone when it raises.
 
         Rows loaded in it stay readable afterwards.
@@ -70,17 +91,32 @@ class Database:
                 took effect is then unknown.
             errors.StorageFull: the server's disk is full.
         """
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except PoolTimeout as error:
-            raise errors.DatabaseUnavailable from error
-        except DBAPIError as error:
-            _raise_named(error.orig, is_away=error.connection_invalidated)
-            raise
-        except psycopg2.Error as error:  # From a cursor that was used directly, for COPY.
-            _raise_named(error)
-            raise
+        return _session(self.engine)
+
+    def statements(self) -> AbstractContextManager[Session]:
+        """A session in which every statement is a transaction of its own.
+
+        It saves the round trips of BEGIN and COMMIT, where there is a single statement or all of
+        them read.
+
+        Raises: as `transaction`.
+        """
+        return _session(self._committing)
+
+
+@contextmanager
+def _session(engine: Engine) -> Iterator[Session]:
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+    except PoolTimeout as error:
+        raise errors.DatabaseUnavailable from error
+    except DBAPIError as error:
+        _raise_named(error.orig, is_away=error.connection_invalidated)
+        raise
+    except psycopg2.Error as error:  # From a cursor that was used directly, for COPY.
+        _raise_named(error)
+        raise
 
 
 def _raise_named(error: BaseException | None, *, is_away: bool = False) -> None:

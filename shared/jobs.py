@@ -90,7 +90,7 @@ def claim(session: Session, job_id: UUID, *, lease: timedelta) -> Claim | None:
     """Start a queued job that is due; None when somebody else has it, or it has ended.
 
     The attempt is counted here, before the work starts, so that it counts even if the work kills
-    its process. Commit at once: the transaction is not flushed to disk.
+    its process. It is one statement, whose transaction is not flushed to disk.
     """
     statement = (
         update(Job)

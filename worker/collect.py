@@ -143,7 +143,7 @@ class _Search:
     def _keep_new(self, batch: Sequence[Candidate]) -> bool:
         """Keep of all candidates those that nobody has stored; whether the batch had any."""
         had = set(self.new)
-        with self._database.transaction() as session:
+        with self._database.statements() as session:
             self.new = questions.unknown(session, [*self.new, *batch])
         self._lease.report(min(1, len(self.new) / self.count))
         return not had.issuperset(self.new)

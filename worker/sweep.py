@@ -105,7 +105,7 @@ class Sweep:
     def _clear_uploads(self) -> None:
         """Delete the uploads of ended jobs, and those whose request died before it had a job."""
         ages = dict(self._uploads.ages())
-        with self._database.transaction() as session:
+        with self._database.statements() as session:
             ended = records.converted(session, ages)
         for upload_id, age_seconds in ages.items():
             if ended.get(upload_id, age_seconds > STALE_SECONDS):

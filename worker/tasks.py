@@ -72,7 +72,7 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         errors.QuaverError: the job has failed.
         Retry: another attempt will be made.
     """
-    with place.database.transaction() as session:
+    with place.database.statements() as session:
         claim = jobs.claim(session, job_id, lease=place.lease)
     if claim is None:
         log.info("job %s is not to be done now: a late or doubled hint", job_id)

@@ -32,7 +32,7 @@ async def live() -> Live:
 )
 async def ready(services: Service) -> Ready:
     database, uploads, (broker, workers) = await asyncio.gather(
-        _check(services.transact(_ask)),
+        _check(services.transact.read(_ask)),
         _check(anyio.to_thread.run_sync(services.uploads.check, abandon_on_cancel=True)),
         _check_workers(services),
     )

@@ -30,7 +30,7 @@ async def show_job(
         key = UUID(job_id)
     except ValueError:
         raise errors.JobNotFound from None
-    job, result = await transact(_look_up, key, base_url)
+    job, result = await transact.read(_look_up, key, base_url)
     return _status(job, result, request)
 
 

@@ -125,7 +125,7 @@ async def download_record(
     inline: Annotated[str, Query(description="1: to be played, not saved.")] = "",
 ) -> Response:
     """The link needs no token: who has it may listen."""
-    record, _ = await transact(stored, *link(record_id, user))
+    record, _ = await transact.read(stored, *link(record_id, user))
     sound = downloads.Sound.of(record)
     return downloads.respond(request, sound, transact, inline=inline == "1")
 
@@ -154,7 +154,7 @@ async def _take_in(request: Request, services: Services) -> Record:
     record_id = uuid4()
 
     async def authenticate(sent: uploads.Credentials) -> int:
-        return await services.transact(_authenticate, sent)
+        return await services.transact.read(_authenticate, sent)
 
     received = await uploads.receive(
         request, partial(services.uploads.create, record_id), _limits(services), authenticate

@@ -58,7 +58,7 @@ async def draw_record(
     Like the recording itself it needs no token.
     """
     link = records.link(record_id, user)
-    return respond(request, await transact(_waveform, *link, samples_per_pixel), transact)
+    return respond(request, await transact.read(_waveform, *link, samples_per_pixel), transact)
 
 
 def _waveform(session: Session, record_id: UUID, user_id: int, samples_per_pixel: int) -> Waveform:
