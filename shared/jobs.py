@@ -27,7 +27,17 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import ColumnElement, Row, case, func, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    Row,
+    bindparam,
+    case,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from shared import errors
@@ -60,6 +70,19 @@ Should a crash of the server undo a claim, that is as if its worker had died: th
 what the worker does with its lease is refused."""
 
 _CLAIM_COLUMNS = (Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt, Job.parent_id)
+_CLAIM = (
+    update(Job)
+    .where(Job.id == bindparam("job"), Job.state == State.QUEUED, Job.not_before <= func.now())
+    .values(
+        state=State.RUNNING,
+        attempt=Job.attempt + 1,
+        error=None,
+        lease_token=bindparam("token"),
+        lease_until=func.clock_timestamp() + bindparam("lease", type_=Interval),
+    )
+    .returning(*_CLAIM_COLUMNS, _UNFLUSHED)
+)
+"""Made once, for a claim is what a waiting client waits for; so are others on its way."""
 
 
 def create(
@@ -92,19 +115,8 @@ def claim(session: Session, job_id: UUID, *, lease: timedelta) -> Claim | None:
     The attempt is counted here, before the work starts, so that it counts even if the work kills
     its process. It is one statement, whose transaction is not flushed to disk.
     """
-    statement = (
-        update(Job)
-        .where(Job.id == job_id, Job.state == State.QUEUED, Job.not_before <= func.now())
-        .values(
-            state=State.RUNNING,
-            attempt=Job.attempt + 1,
-            error=None,
-            lease_token=uuid4(),
-            lease_until=func.clock_timestamp() + lease,
-        )
-        .returning(*_CLAIM_COLUMNS, _UNFLUSHED)
-    )
-    row = session.execute(statement).one_or_none()
+    values = {"job": job_id, "token": uuid4(), "lease": lease}
+    row = session.connection().execute(_CLAIM, values).one_or_none()
     return _claim_of(row) if row else None
 
 
@@ -267,7 +279,8 @@ def _ended() -> dict[str, Any]:
 
 
 def _move(session: Session, held: Claim, **values: Any) -> bool:
-    moved = session.execute(update(Job).where(_is_held(held)).values(**values).returning(Job.id))
+    move = update(Job).where(_is_held(held)).values(**values).returning(Job.id)
+    moved = session.connection().execute(move)
     return moved.one_or_none() is not None
 
 

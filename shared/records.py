@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from shared import chunks, errors, waveforms
@@ -13,6 +13,12 @@ from shared.models import Job, Piece, Record, State
 
 PIECES_PER_QUERY = 16
 """A megabyte."""
+
+_GET = (
+    select(Record, Job)
+    .join(Job, Job.id == Record.job_id)
+    .where(Record.id == bindparam("record"), Record.user_id == bindparam("user"))
+)
 
 
 def create(
@@ -43,12 +49,7 @@ def title(filename: str) -> str:
 
 def get(session: Session, record_id: UUID, user_id: int) -> tuple[Record, Job]:
     """A user's record and its job. Raises: RecordNotFound."""
-    statement = (
-        select(Record, Job)
-        .join(Job, Job.id == Record.job_id)
-        .where(Record.id == record_id, Record.user_id == user_id)
-    )
-    row = session.execute(statement).one_or_none()
+    row = session.execute(_GET, {"record": record_id, "user": user_id}).one_or_none()
     if row is None:
         raise errors.RecordNotFound
     return row[0], row[1]
@@ -74,7 +75,7 @@ def set_stored(
 ) -> None:
     """Describe a record's MP3, whose parts are stored by now, in this order."""
     digests = b"".join(part.sha256 for part in parts)
-    session.execute(
+    session.connection().execute(
         update(Record)
         .where(Record.id == record_id)
         .values(

@@ -5,12 +5,14 @@ import hmac
 import unicodedata
 from uuid import UUID, uuid4
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared import errors
 from shared.models import User
 
+_TOKEN = select(User.token_sha256).where(User.id == bindparam("user"))
 _NOBODY = hashlib.sha256(b"").digest()
 
 
@@ -42,8 +44,7 @@ def authenticate(session: Session, user_id: int, token: UUID) -> None:
     Raises:
         InvalidCredentials: it is not.
     """
-    user = session.get(User, user_id)
-    expected = user.token_sha256 if user else _NOBODY
+    expected = session.scalar(_TOKEN, {"user": user_id}) or _NOBODY
     if not hmac.compare_digest(_digest(token), expected):
         raise errors.InvalidCredentials
 
