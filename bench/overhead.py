@@ -13,8 +13,9 @@ import lameenc
 from bench.figures import Overhead
 from bench.services import Service
 from bench.sounds import Sound
+from worker.encode import SPEED
 
-QUALITY, SPEED = 2, 3
+QUALITY = 2
 """What the product encodes with unless told otherwise."""
 
 

@@ -59,8 +59,12 @@ class Bench:
                 self.figures.races[sound] = watch.race(contenders, wav, rounds)
 
     def overhead(self) -> None:
+        """Of a product that encodes on one core, as LAME alone does."""
         _say(f"what is added to LAME's own time: {self.rounds} rounds")
-        self.figures.overhead = overhead.measure(self.services, SHORT, self.folder, self.rounds)
+        with services.quaver(self.folder / "one", WORKER_CONCURRENCY="1") as quaver:
+            self.figures.overhead = overhead.measure(
+                (quaver, self.plain), SHORT, self.folder, self.rounds
+            )
 
     def clients(self) -> None:
         """Many at once; ffmpeg is run for as many at a time as there are cores."""

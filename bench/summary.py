@@ -44,7 +44,7 @@ def _overhead(figures: Figures) -> Iterator[list[str]]:
     if overhead := figures.overhead:
         added = [milliseconds(overhead.seconds(service)) for service in (QUAVER, PLAIN)]
         yield [
-            f"{overhead.sound.name}: last byte sent to answer, less LAME's own time",
+            f"{overhead.sound.name}, one core: last byte sent to answer, less LAME's own time",
             *added,
         ]
 

@@ -49,12 +49,17 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def write(file: Path, content: Mapping[str, Any]) -> None:
+    """Make `file` this JSON object, as `write_text` does."""
+    write_text(file, json.dumps(content, indent=2))
+
+
+def write_text(file: Path, text: str) -> None:
     """Replace `file` at once and for its owner only: no reader ever sees a part or a secret."""
     part = file.with_name(f"{file.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        json.dump(content, stream, indent=2)
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(file)

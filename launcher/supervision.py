@@ -234,7 +234,7 @@ class Supervisor:
     def _note_births(self) -> None:
         running = [each.process for each in self._all() if each.process.is_running()]
         for process in running:
-            self._pid_file(process).write_text(f"{process.pid}\n")
+            state.write_text(self._pid_file(process), f"{process.pid}\n")
         notes = {
             process.name: {
                 "pid": process.pid,

@@ -21,7 +21,7 @@ def test_the_products_time_is_a_multiple_of_other_ways_times() -> None:
 def test_services_stand_side_by_side() -> None:
     text = summary.speed(make_figures())
 
-    assert row(text, "10 s: last byte") == ["20 ms", "320 ms"]
+    assert row(text, "10 s, one core: last byte") == ["20 ms", "320 ms"]
     assert row(text, "8 clients") == ["160 × real time", "80 × real time"]
     assert row(text, "meanwhile `GET") == ["2.0 ms", "200 ms"]
     assert row(text, "meanwhile uploads") == ["0.200 s (0.300 s)", "2.00 s (6.00 s)"]
