@@ -13,7 +13,7 @@ from api.connection import Linger, RequestIds
 from api.dependencies import Queue, Services, Transactions
 from api.routes import health, jobs, questions, records, users, waveforms
 from api.waiting import Waiter
-from shared import database, signals, store
+from shared import crashpoints, database, signals, store
 from shared.database import Database
 from shared.jobs import Hints, celery_app, final_ids
 from shared.settings import Settings
@@ -26,6 +26,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The API, working with the servers and limits that these settings name."""
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("DATABASE_URL and REDIS_URL must be set")
+    crashpoints.arm(settings.crash_points)
     services = _services(settings, settings.database_url, settings.redis_url)
 
     @asynccontextmanager

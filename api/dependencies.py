@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.waiting import Waiter
-from shared import errors
+from shared import crashpoints, errors
 from shared.database import Database
 from shared.jobs import Hints
 from shared.settings import Settings
@@ -98,12 +98,14 @@ class Queue:
         self._sending: set[asyncio.Task[None]] = set()
 
     def hint(self, job_id: UUID, kind: str) -> None:
+        crashpoints.reach("job-accepted")
         task = asyncio.create_task(self._send(job_id, kind))
         self._sending.add(task)  # The event loop alone would let it be collected.
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, job_id: UUID, kind: str) -> None:
         await anyio.to_thread.run_sync(self._hints.send, job_id, kind, limiter=self._threads)
+        crashpoints.reach("hint-sent")
 
 
 @dataclass
@@ -139,6 +141,7 @@ class Services:
             except errors.DatabaseUnavailable:
                 return None
             if outcome is not None:
+                crashpoints.reach("outcome-read")
                 return outcome
         return None
 

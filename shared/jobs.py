@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from shared import errors
+from shared import crashpoints, errors
 from shared.models import Job, State
 
 CONVERT = "records.convert"
@@ -92,6 +92,7 @@ def create(
     job = Job(id=uuid4(), kind=kind, payload=payload, parent_id=parent_id)
     session.add(job)
     session.flush()
+    crashpoints.reach("job-created")
     return job
 
 

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=5, ge=0.1)
     job_max_attempts: int = Field(default=3, ge=1)
 
+    crash_points: Path | None = None
+    """For tests alone: see `shared/crashpoints.py`."""
+
     @classmethod
     def load(cls) -> Self:
         """The settings of this process.

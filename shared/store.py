@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from shared import errors
+from shared import crashpoints, errors
 
 PART = ".part"
 
@@ -97,6 +97,7 @@ class FolderUpload:
     def write(self, block: bytes) -> None:
         with storage_errors():
             self._file.write(block)
+        crashpoints.reach("upload-begun")
 
     def commit(self) -> None:
         """Data, then name, then folder: after a power cut the name stands for whole data or not at
@@ -104,10 +105,13 @@ class FolderUpload:
         """
         with storage_errors():
             self._file.flush()
+            crashpoints.reach("upload-written")
             os.fsync(self._file.fileno())
             self._file.close()
+            crashpoints.reach("upload-synced")
             self._rename()
             _fsync_folder(self._path.parent)
+        crashpoints.reach("upload-renamed")
 
     def _rename(self) -> None:
         try:

@@ -247,9 +247,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            for worker in self._workers:
-                worker.start()
-            self.api.start()
+            self.revive()
             self.api.wait_until_ready()
         except BaseException:
             self.__exit__()
@@ -258,12 +256,22 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.api.client.close()
-        processes.stop_all([self.api, *self._workers])
+        processes.stop_all(self.processes)
         self.engine.dispose()
 
     def another_api(self, **settings: str) -> Api:
         """A further API process with settings of its own, not yet started."""
         return Api(f"api-{next(_numbers)}", self.folder, self._settings | settings)
+
+    @property
+    def processes(self) -> list[Process]:
+        return [self.api, *self._workers]
+
+    def revive(self) -> None:
+        """Start again what has died, as the launcher does."""
+        for process in self.processes:
+            if not process.is_running():
+                process.start()
 
     def _worker(self, group: str) -> Process:
         return Process(

@@ -10,7 +10,7 @@ import celery.signals
 from celery import Celery
 from redis import Redis
 
-from shared import database, jobs, signals, store
+from shared import crashpoints, database, jobs, signals, store
 from shared.database import Database
 from shared.settings import Settings, SettingsError, usable_cpus
 from worker.breaker import Breaker
@@ -75,6 +75,7 @@ def _make_app(settings: Settings) -> Celery:
 
 
 settings = _load_settings()
+crashpoints.arm(settings.crash_points)
 app = _make_app(settings)
 cores = Cores(min(settings.worker_concurrency, usable_cpus()))
 

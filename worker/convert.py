@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import chunks, jobs, records, waveforms
+from shared import chunks, crashpoints, jobs, records, waveforms
 from shared.chunks import Part
 from shared.store import storage_errors
 from shared.tags import Tags
@@ -45,6 +45,7 @@ def convert(lease: Lease, recording: Recording, cores: Cores) -> None:
         return
     else:
         _store(lease, recording, partial(recording.encode, cores=cores, progress=lease.report))
+    crashpoints.reach("mp3-stored")
     recording.uploads.delete(recording.id)
 
 
@@ -114,6 +115,7 @@ def _join(lease: Lease, recording: Recording) -> None:
         chunks.place(session, recording.id, parts)
         records.set_stored(session, recording.id, parts, duration_seconds=joined.duration_seconds)
         records.forget_pieces(session, recording.id)
+        crashpoints.reach("join-written")
 
 
 def _joined(session: Session, record_id: UUID, joiner: join.Joiner) -> Iterator[Part]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import errors, jobs
+from shared import crashpoints, errors, jobs
 from shared.database import Database
 from shared.models import State
 
@@ -72,6 +72,7 @@ class Lease:
         Raises: LeaseLost.
         """
         self.check()
+        crashpoints.reach("work-begun")
         self.progress = progress
         if time.monotonic() - self._reported_at >= REPORT_SECONDS:
             self._reported_at = time.monotonic()
@@ -130,6 +131,7 @@ class Lease:
         """
         resumed: float | None = None
         self.check()
+        crashpoints.reach("work-done")
         with self._database.transaction() as session:
             self._require(jobs.finish(session, self._claim))
             settlement = Settlement(session)
@@ -139,12 +141,15 @@ class Lease:
             if self._claim.parent_id is not None:
                 resumed = jobs.resume_parent(session, self._claim.parent_id)
                 self._require(resumed is not None)
+            crashpoints.reach("end-written")
+        crashpoints.reach("job-ended")
         self._publish(self.job_id, State.DONE, 1)
         if self._claim.parent_id is not None and resumed is not None:
             self._tell_parent(self._claim.parent_id, resumed)
 
     def _tell_parent(self, parent_id: UUID, progress: float) -> None:
         if progress == 1:
+            crashpoints.reach("parent-queued")
             self._hint(parent_id, jobs.CONVERT)
         self._publish(parent_id, State.QUEUED if progress == 1 else State.WAITING, progress)
 
@@ -156,6 +161,8 @@ class Lease:
         with self._database.transaction() as session:
             children = jobs.split(session, self._claim, kind, payloads, **payload)
             self._require(bool(children))
+            crashpoints.reach("split-written")
+        crashpoints.reach("job-split")
         self._publish(self.job_id, State.WAITING, 0)
         for child in children:
             self._hint(child, kind)
@@ -164,6 +171,7 @@ class Lease:
         """The job has failed for good. Raises: LeaseLost."""
         with self._database.transaction() as session:
             self._require(jobs.fail(session, self._claim, error))
+        crashpoints.reach("job-failed")
         for job_id in filter(None, (self.job_id, self._claim.parent_id)):
             self._publish(job_id, State.FAILED, self.progress)
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import errors, jobs, records, store
+from shared import crashpoints, errors, jobs, records, store
 from shared.database import Database
 from shared.models import State
 from worker.lease import Publish
@@ -75,6 +75,7 @@ class Sweep:
             rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
         for held, state in rescued:
             log.warning("job %s lost its worker and is now %s", held.job_id, state)
+            crashpoints.reach("job-rescued")
             self._publish(held.job_id, state, 0)
             if state is State.QUEUED:
                 self._hints.send(held.job_id, held.kind)
@@ -100,6 +101,7 @@ class Sweep:
         with self._database.transaction() as session:
             due = jobs.unhinted(session, kind, older_than=self._hint_age, limit=room)
         for job_id in due:
+            crashpoints.reach("hint-due")
             self._hints.send(job_id, kind)
 
     def _clear_uploads(self) -> None:

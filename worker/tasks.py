@@ -8,7 +8,7 @@ from uuid import UUID
 
 from celery.exceptions import Retry
 
-from shared import errors, jobs
+from shared import crashpoints, errors, jobs
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
 from worker.convert import convert, encode_segment
@@ -72,11 +72,13 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         errors.QuaverError: the job has failed.
         Retry: another attempt will be made.
     """
+    crashpoints.reach("hint-received")
     with place.database.statements() as session:
         claim = jobs.claim(session, job_id, lease=place.lease)
     if claim is None:
         log.info("job %s is not to be done now: a late or doubled hint", job_id)
         return
+    crashpoints.reach("job-claimed")
     lease = Lease(
         claim,
         duration=place.lease,

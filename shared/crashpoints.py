@@ -1,0 +1,63 @@
+"""Points at which a process dies if a test wants it to, as by `kill -9`.
+
+A point's name says what has just happened, and what has not yet. `reach` is called there; it does
+nothing unless the process was started with `CRASH_POINTS`, a folder, and a file of the point's name
+is in it. The file is removed first: a point strikes once, and whoever goes on gets further.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Literal, get_args
+
+Point = Literal[
+    # In the API, while it takes in an upload.
+    "upload-begun",  # Some of its bytes are written.
+    "upload-written",  # All are; the system may still hold them in memory.
+    "upload-synced",  # They are on disk, under the name of what is arriving.
+    "upload-renamed",  # They have their name; the database does not know of them.
+    # In the API, with whatever is asked for.
+    "job-created",  # Its row is written; no COMMIT.
+    "job-accepted",  # It is committed; no hint.
+    "hint-sent",  # The client waits.
+    "outcome-read",  # The job has ended; no answer.
+    # In a worker.
+    "hint-received",  # The job is not claimed.
+    "job-claimed",
+    "work-begun",  # Some of it is done.
+    "work-done",  # All is; nothing in the database says so.
+    "end-written",  # What the job leaves behind and its end are in the database; no COMMIT.
+    "join-written",  # So is what joins the segments of a recording.
+    "split-written",  # So are the jobs that a long recording is split into.
+    "job-ended",  # It is committed; nobody is told.
+    "job-failed",  # So is its failure.
+    "job-split",  # So are its children; none is hinted.
+    "parent-queued",  # The last child's end is committed; no hint for the parent.
+    "mp3-stored",  # The upload is still there.
+    # In the sweep.
+    "job-rescued",  # It is queued again; no hint.
+    "hint-due",  # The job counts as hinted anew; no hint.
+]
+NAMES: tuple[Point, ...] = get_args(Point)
+
+_folder: Path | None = None
+
+
+def arm(folder: Path | None) -> None:
+    """Have this process, and those it forks, look into the folder; None for those that serve."""
+    global _folder  # noqa: PLW0603 - A kill concerns the whole process.
+    _folder = folder
+
+
+def reach(point: Point) -> None:
+    """Die here if a test wants that."""
+    if _folder is not None:
+        _strike(_folder / point)
+
+
+def _strike(wish: Path) -> None:
+    try:
+        wish.unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
