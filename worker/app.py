@@ -123,11 +123,9 @@ def _start_sweeping(**_: Any) -> None:
         publish=place.publish,
         hints=place.hints,
         max_attempts=place.max_attempts,
-        hint_age=timedelta(seconds=settings.sweep_seconds),
+        period=timedelta(seconds=settings.sweep_seconds),
     )
-    threading.Thread(
-        target=sweep.run_forever, args=(settings.sweep_seconds,), name="sweep", daemon=True
-    ).start()
+    threading.Thread(target=sweep.run_forever, name="sweep", daemon=True).start()
 
 
 @celery.signals.heartbeat_sent.connect  # type: ignore[untyped-decorator]

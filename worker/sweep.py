@@ -1,8 +1,8 @@
 """What makes jobs survive: lost hints sent again, jobs rescued from dead workers, uploads cleared.
 
-Every worker's main process sweeps every `SWEEP_SECONDS`; an advisory lock lets one of them work
-at a time. The timing is this thread's, not Celery beat's, for beat would send its orders through
-the broker whose losses are to be mended.
+Every worker's main process sweeps twice in `SWEEP_SECONDS`, so that a lost hint costs no more than
+that; an advisory lock lets one of them work at a time. The timing is this thread's, not Celery
+beat's, for beat would send its orders through the broker whose losses are to be mended.
 """
 
 import logging
@@ -44,16 +44,19 @@ class Sweep:
         publish: Publish,
         hints: jobs.Hints,
         max_attempts: int,
-        hint_age: timedelta,
+        period: timedelta,
     ) -> None:
+        """What is lost is found within `period`: a hint counts as lost after half of it, and the
+        next sweep comes within the other half.
+        """
         self._database = database
         self._uploads = uploads
         self._publish = publish
         self._hints = hints
         self._max_attempts = max_attempts
-        self._hint_age = hint_age
+        self._half_period = period / 2
 
-    def run_forever(self, interval_seconds: float) -> None:
+    def run_forever(self) -> None:
         while True:
             try:
                 self.run()
@@ -61,7 +64,7 @@ class Sweep:
                 log.warning("sweep put off: %r", error)
             except Exception:
                 log.exception("sweep failed")
-            time.sleep(interval_seconds)
+            time.sleep(self._half_period.total_seconds())
 
     def run(self) -> None:
         """Sweep once, unless another process is at it."""
@@ -99,7 +102,7 @@ class Sweep:
         if room <= 0:
             return
         with self._database.transaction() as session:
-            due = jobs.unhinted(session, kind, older_than=self._hint_age, limit=room)
+            due = jobs.unhinted(session, kind, older_than=self._half_period, limit=room)
         for job_id in due:
             crashpoints.reach("hint-due")
             self._hints.send(job_id, kind)

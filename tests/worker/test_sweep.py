@@ -39,7 +39,7 @@ def sweep(database: Database, uploads: FolderStore, hints: jobs.Hints) -> Sweep:
         publish=lambda *_: None,
         hints=hints,
         max_attempts=2,
-        hint_age=timedelta(seconds=5),
+        period=timedelta(seconds=5),
     )
 
 
@@ -114,14 +114,34 @@ def test_a_living_job_is_left_alone(database: Database, new_lease: NewLease, swe
     assert read(database, lease.job_id).state == State.RUNNING
 
 
-def test_a_lost_hint_is_sent_again(database: Database, sweep: Sweep, hints: jobs.Hints) -> None:
+@pytest.mark.parametrize(("age_seconds", "sent"), [(0.5, 0), (2.5, 1)])
+def test_a_hint_is_sent_again_when_half_the_period_is_over(
+    database: Database, sweep: Sweep, hints: jobs.Hints, age_seconds: float, sent: int
+) -> None:
     with database.transaction() as session:
         job = jobs.create(session, jobs.CONVERT, {})
-        job.hinted_at = job.not_before = func.now() - text("interval '6 seconds'")
+        job.hinted_at = job.not_before = func.now() - timedelta(seconds=age_seconds)
 
     sweep.run()
 
-    assert (hints.waiting(jobs.CONVERT), hints.waiting(jobs.COLLECT)) == (1, 0)
+    assert (hints.waiting(jobs.CONVERT), hints.waiting(jobs.COLLECT)) == (sent, 0)
+
+
+def test_the_next_sweep_comes_within_the_other_half(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        raise StopIteration
+
+    monkeypatch.setattr("worker.sweep.time.sleep", pause)
+
+    with pytest.raises(StopIteration):
+        sweep.run_forever()
+
+    assert pauses == [2.5]
 
 
 def test_a_long_queue_is_not_hinted_again(
