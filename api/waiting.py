@@ -14,7 +14,7 @@ from shared.signals import Signal
 
 log = logging.getLogger(__name__)
 
-RECHECK_SECONDS = 15
+RECHECK_SECONDS = 5
 """A lost signal costs a waiting client no more than this."""
 
 GATHER_SECONDS = 0.1
