@@ -23,16 +23,16 @@ Point = Literal[
     "outcome-read",  # The job has ended; no answer.
     # In a worker.
     "hint-received",  # The job is not claimed.
-    "job-claimed",
+    "job-claimed",  # Nothing of it is done.
     "work-begun",  # Some of it is done.
-    "work-done",  # All is; nothing in the database says so.
-    "end-written",  # What the job leaves behind and its end are in the database; no COMMIT.
-    "join-written",  # So is what joins the segments of a recording.
-    "split-written",  # So are the jobs that a long recording is split into.
-    "job-ended",  # It is committed; nobody is told.
-    "job-failed",  # So is its failure.
-    "job-split",  # So are its children; none is hinted.
-    "parent-queued",  # The last child's end is committed; no hint for the parent.
+    "work-done",  # All of it is done, and nothing is in the database.
+    "end-written",  # What the job leaves behind is written, and its end; no COMMIT.
+    "join-written",  # The same for a recording whose segments are joined.
+    "split-written",  # The segments' jobs are written; no COMMIT.
+    "job-ended",  # That is committed; nobody is told.
+    "job-failed",  # Its failure is committed; nobody is told.
+    "job-split",  # The segments' jobs are committed; no hint.
+    "parent-queued",  # The last segment's end is committed; no hint for the whole recording.
     "mp3-stored",  # The upload is still there.
     # In the sweep.
     "job-rescued",  # It is queued again; no hint.
@@ -44,7 +44,7 @@ _folder: Path | None = None
 
 
 def arm(folder: Path | None) -> None:
-    """Have this process, and those it forks, look into the folder; None for those that serve."""
+    """Have this process, and those it forks, look for wishes in a folder; None: they serve."""
     global _folder  # noqa: PLW0603 - A kill concerns the whole process.
     _folder = folder
 

@@ -57,6 +57,7 @@ def too_many_questions(user: User) -> httpx.Response:
     return user.api.ask_questions(1_000)
 
 
+# Where a process dies, and what was ordered.
 UNACCEPTED: list[tuple[Point, Order]] = [
     ("upload-begun", long_recording),
     ("upload-written", short_recording),
@@ -74,7 +75,7 @@ ACCEPTED: list[tuple[Point, Order]] = [
     ("outcome-read", questions),
 ]
 WAITED_FOR: list[tuple[Sequence[Point], Order, Sequence[int]]] = [
-    # With the attempts that are made of each job, the recording's own first.
+    # And how often each job is attempted, the recording's own first.
     (["hint-received"], short_recording, [1]),
     (["job-claimed"], short_recording, [2]),
     (["work-begun"], short_recording, [2]),
