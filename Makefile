@@ -4,7 +4,7 @@ CODE := run.py api bench launcher shared tests worker
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: help run test bench lint format types check lock clean
+.PHONY: help run test bench faults fuzz lint format types check lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,14 @@ test: ## Run the tests, with a PostgreSQL and a Redis of their own.
 bench: ## Measure against ffmpeg and what others do; OPTIONS=--quick for a minute.
 	@$(PYTHON) run.py install --dev
 	@.venv/bin/python -m bench $(OPTIONS)
+
+faults: ## Harm the product under load in a hundred ways, and see that it keeps its promises.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m tests.faults $(OPTIONS)
+
+fuzz: ## Read a million spoiled uploads, forms, ranges, tags and questions.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m tests.fuzz $(OPTIONS)
 
 lint: ## Check style and format.
 	@$(PYTHON) run.py install --dev
