@@ -164,6 +164,10 @@ class Wire:
             f"POST /record?user={user.id}", f"Authorization: Bearer {user.token}", *headers
         )
 
+    def receive(self, most_bytes: int) -> bytes:
+        """What has come, raw; empty once the server hung up."""
+        return self._socket.recv(most_bytes)
+
     def is_closed(self) -> bool:
         """Whether the server hangs up without another word."""
         return not self._answers.read(1)

@@ -1,0 +1,50 @@
+"""Processes that die at the points that the product itself has named."""
+
+import importlib
+from collections.abc import Mapping
+from contextlib import suppress
+from random import Random
+
+from tests.faults.nemeses import broker, processes, source
+from tests.faults.nemeses.nemesis import MOMENT_SECONDS, Nemesis, Strike
+from tests.faults.world import Spared, World, comes_true
+from tests.jservice import serve_always
+
+OCCASIONS: Mapping[str, Strike] = {
+    "job-rescued": processes.kill_one_of_the_pool,
+    "hint-due": broker.flush,
+    "job-failed": source.misbehave(serve_always([])),
+}
+"""What brings about points that a steady load alone does not come by."""
+
+
+def names() -> tuple[str, ...]:
+    """The product's own list."""
+    with suppress(ModuleNotFoundError):
+        return tuple(importlib.import_module("shared.crashpoints").NAMES)
+    return ()
+
+
+def crash_at(point: str) -> Strike:
+    """Let the next process that comes by this point die there.
+
+    Raises:
+        Spared: none came by.
+    """
+
+    def strike(world: World, random: Random) -> None:
+        wish = world.crash_points / point
+        wish.touch()
+        try:
+            if occasion := OCCASIONS.get(point):
+                with suppress(Spared):
+                    occasion(world, random)
+            if not comes_true(lambda: not wish.exists(), MOMENT_SECONDS):
+                raise Spared("no process came by that point")
+        finally:
+            wish.unlink(missing_ok=True)
+
+    return strike
+
+
+NEMESES = tuple(Nemesis(f"crash at {name}", crash_at(name)) for name in names())
