@@ -49,8 +49,8 @@ SETTINGS = {
     "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
     "SWEEP_SECONDS": str(SWEEP_SECONDS),
     # Who waits gets an answer before long, if only a 202.
-    "RECORD_WAIT_SECONDS": "20",
-    "QUESTIONS_WAIT_SECONDS": "20",
+    "RECORD_WAIT_SECONDS": "10",
+    "QUESTIONS_WAIT_SECONDS": "10",
 }
 
 T = TypeVar("T")
