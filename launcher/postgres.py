@@ -27,7 +27,14 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+UNSAFE_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    # Its workers are the superuser's: while one is at work in a database, the database's owner may
+    # not drop it, `WITH (FORCE)` or not. Data this short-lived need no vacuum.
+    "autovacuum": "off",
+}
 
 
 class Server(Process):

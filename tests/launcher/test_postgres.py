@@ -191,6 +191,8 @@ def test_a_temporary_server_leaves_nothing() -> None:
         data = server.cluster.data
 
         assert query(server.url, "SHOW fsync") == ("off",)
+        # Its owner could not drop a database that is being vacuumed.
+        assert query(server.url, "SHOW autovacuum") == ("off",)
 
     assert not data.parent.exists()
 
