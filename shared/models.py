@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -176,21 +178,45 @@ class Peaks(Base):
     """The pixels, as `shared/waveforms.py` describes them."""
 
 
+class Source(Base):
+    """Where questions have come from, and on what terms they may be passed on."""
+
+    __tablename__ = "sources"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    licence: Mapped[str | None]
+    attribution: Mapped[str | None]
+    """Who is to be named, as their licence wants it."""
+
+
+WORDS: ColumnElement[Any] = literal_column("to_tsvector('english', (question || ' ') || answer)")
+"""What a full-text search of the questions looks into, as its index has it."""
+
+
 class Question(Base):
     """A quiz question. Ids rise in the order in which questions were committed."""
 
     __tablename__ = "questions"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    source: Mapped[str]
+    source: Mapped[str] = mapped_column(ForeignKey("sources.name"))
     source_id: Mapped[str]
     question: Mapped[str]
     text_key: Mapped[bytes] = mapped_column(unique=True)
     """SHA-256 of the text with case and white space folded: what makes two texts the same."""
     answer: Mapped[str]
     category: Mapped[str | None]
+    difficulty: Mapped[str | None]
+    """`easy`, `medium` or `hard`, where the source tells."""
     created_at: Mapped[datetime]
     """When the question was written, by its source's word; else when it was saved."""
     saved_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (UniqueConstraint("source", "source_id"),)
+    __table_args__ = (
+        UniqueConstraint("source", "source_id"),
+        Index("ix_questions_of_source", "source", "id"),
+        Index("ix_questions_words", WORDS, postgresql_using="gin"),
+    )
+
+
+Index("ix_questions_of_category", func.lower(Question.category), Question.id)

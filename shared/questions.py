@@ -18,7 +18,7 @@ from sqlalchemy import Select, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from shared.models import Question
+from shared.models import Question, Source
 
 LOCK_KEY = 0x51554553  # "QUES"
 
@@ -177,6 +177,10 @@ def _insert(session: Session, candidates: Sequence[Candidate]) -> int:
     The clock is read when the statement starts, under the lock: the transaction's own time is from
     before the wait for it, and would let `saved_at` go backwards while ids rise.
     """
+    names = {candidate.source for candidate in candidates}
+    session.execute(
+        insert(Source).values([{"name": name} for name in sorted(names)]).on_conflict_do_nothing()
+    )
     now = func.statement_timestamp()
     statement = (
         insert(Question)

@@ -194,13 +194,13 @@ def test_too_few_new_ones_store_nothing(database: Database) -> None:
     assert len(stored_ids(database)) == 4
 
 
-def test_a_thousand_questions_take_four_statements(database: Database) -> None:
+def test_a_thousand_questions_take_five_statements(database: Database) -> None:
     candidates = make_candidates(1000)
 
     with counted_statements(database) as statements, database.transaction() as session:
         questions.add(session, candidates, 1000)
 
-    assert len(statements) == 4
+    assert len(statements) == 5
     assert stored_ids(database) == [candidate.source_id for candidate in candidates]
 
 
