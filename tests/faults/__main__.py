@@ -27,32 +27,45 @@ def main() -> int:
     arguments = _arguments()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    print(f"seed {arguments.seed}", file=sys.stderr)
     began = time.monotonic()
     rounds: list[Round] = []
-    with folder() as path, World(path) as world:
-        campaign = Campaign(world, arguments.seed)
-        try:
-            for name, nemeses in _orders(arguments):
-                print(f"{name} ...", file=sys.stderr, flush=True)
-                rounds.append(campaign.play(name, nemeses))
-                for violation in rounds[-1].violations:
-                    print(f"  VIOLATED: {violation}", file=sys.stderr, flush=True)
-                if rounds[-1].violations and arguments.fail_fast:
-                    break
-        except KeyboardInterrupt:
-            print("broken off", file=sys.stderr)
-    text = report.whole(rounds, arguments.seed, time.monotonic() - began)
-    print(text)
-    if arguments.publish:
-        PUBLISHED.write_text(f"# What the product survived\n\n{text}\n")
+    try:
+        for seed in arguments.seeds:
+            rounds.extend(_campaign(seed, arguments))
+            if arguments.publish:
+                text = report.whole(rounds, time.monotonic() - began)
+                PUBLISHED.write_text(f"# What the product survived\n\n{text}\n")
+    except KeyboardInterrupt:
+        print("broken off", file=sys.stderr)
+    print(report.whole(rounds, time.monotonic() - began))
     return 1 if any(each.violations for each in rounds) else 0
+
+
+def _campaign(seed: int, arguments: argparse.Namespace) -> Iterator[Round]:
+    """In a world of its own."""
+    print(f"seed {seed}", file=sys.stderr)
+    with folder() as path, World(path) as world:
+        campaign = Campaign(world, seed)
+        for name, nemeses in _orders(seed, arguments):
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            found = campaign.play(name, nemeses)
+            yield found
+            for violation in found.violations:
+                print(f"  VIOLATED: {violation}", file=sys.stderr, flush=True)
+            if found.violations and arguments.fail_fast:
+                return
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("nemeses", nargs="*", help="by name; all if none is named")
-    parser.add_argument("--seed", type=int, default=Random().randrange(1 << 32))
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[Random().randrange(1 << 32)],
+        help="one after another",
+    )
     parser.add_argument("--random", type=int, default=RANDOM_ROUNDS, help="rounds of several")
     parser.add_argument("--quick", action="store_true", help="one of each kind, none random")
     parser.add_argument("--publish", action="store_true", help=f"save to {PUBLISHED.name}")
@@ -63,12 +76,12 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _orders(arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Nemesis]]]:
+def _orders(seed: int, arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Nemesis]]]:
     """What each round is to strike with."""
     names = arguments.nemeses or (QUICK if arguments.quick else NEMESES)
     for name in names:
         yield name, [NEMESES[name]]
-    random = Random(arguments.seed)
+    random = Random(seed)
     for number in range(0 if arguments.quick or arguments.nemeses else arguments.random):
         chosen = random.sample(sorted(NEMESES), random.randint(2, MOST_AT_ONCE))
         yield f"{number + 1}: {', then '.join(chosen)}", [NEMESES[name] for name in chosen]

@@ -1,31 +1,27 @@
 """The campaign: under a steady load one fault after another, and after each all that must hold."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from uuid import UUID, uuid4
 
-import psutil
 from sqlalchemy import func, select, text
 
 from shared.models import Job, State
-from tests.faults import invariants
+from tests.faults import invariants, leftovers
 from tests.faults.invariants import Seen
 from tests.faults.load import Load, Operation
 from tests.faults.nemeses import Nemesis
-from tests.faults.world import LEASE_SECONDS, Spared, World, comes_true
-from worker.sweep import STALE_SECONDS
+from tests.faults.violations import Kind, Violation
+from tests.faults.world import Spared, World
 
 BEFORE_SECONDS, AFTER_SECONDS = 1.5, 1.0
 """Of load around a strike."""
 
 REST_SECONDS = 90
 MOST_ATTEMPTS = 3
-MOST_MEMORY_BYTES = 300 << 20
-"""Of each process: one that leaked in each round would get there."""
-
-MOST_CONNECTIONS = 100
+API_PROCESSES = 1
 
 
 @dataclass
@@ -35,6 +31,8 @@ class Round:
     name: str
     seed: int
     operations: int = 0
+    under_way: int = 0
+    """Of those: while the strike lasted."""
     accepted: int = 0
     """Jobs that users' requests have led to."""
     settled: int = 0
@@ -43,7 +41,11 @@ class Round:
     recovery_seconds: float | None = None
     """From the strike's end until nothing was open."""
     spared: str = ""
-    violations: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+    def count(self, *kinds: Kind) -> int:
+        """Violations of these kinds."""
+        return sum(violation.kind in kinds for violation in self.violations)
 
 
 class Campaign:
@@ -55,6 +57,7 @@ class Campaign:
         self._user = world.product.new_user(f"Campaign {uuid4()}")
         self._operations: list[Operation] = []
         self._checked: set[UUID] = set()
+        self._processes = len(world.processes())
 
     def play(self, name: str, nemeses: Sequence[Nemesis]) -> Round:
         """Strike with these, in their order, under load; wait for rest; look at everything."""
@@ -64,6 +67,7 @@ class Campaign:
         load = Load(self._world.url, self._user, random)
         load.start()
         time.sleep(BEFORE_SECONDS)
+        struck = time.monotonic()
         for nemesis in nemeses:
             try:
                 nemesis.strike(self._world, random)
@@ -75,6 +79,7 @@ class Campaign:
         rest = invariants.await_rest(self._world.database.statements, REST_SECONDS)
         found.recovery_seconds = None if rest is None else self._last_end(healed)
         found.operations = len(operations)
+        found.under_way = sum(each.began < healed and each.ended > struck for each in operations)
         self._operations += operations
         found.violations = [*self._violations(load)]
         after = self._count()
@@ -100,7 +105,7 @@ class Campaign:
         ended = [state for state in states if State(state).is_final]
         return len(states), len(ended), states.count(State.FAILED)
 
-    def _violations(self, load: Load) -> Iterator[str]:
+    def _violations(self, load: Load) -> Iterator[Violation]:
         by_name = {each.name.removesuffix(".wav"): each for each in self._operations if each.name}
         with self._world.database.statements() as session:
             seen = Seen.read(session)
@@ -111,38 +116,14 @@ class Campaign:
                 if record.stored_at is not None and record.id not in self._checked:
                     self._checked.add(record.id)
                     yield from invariants.check_record(session, record, by_name.get(name))
-        yield from self._files(seen)
-        yield from self._processes()
-        yield from self._logs(load.token)
+        yield from self._leftovers({str(record.id) for record in seen.records.values()}, load.token)
 
-    def _files(self, seen: Seen) -> Iterator[str]:
-        """An upload is there as long as its job is open, and one without a job not for ever."""
-        known = {str(record.id) for record in seen.records.values()}
-
-        def left() -> list[str]:
-            return [file.name for file in self._world.uploads.iterdir() if file.name in known]
-
-        if not comes_true(lambda: not left(), LEASE_SECONDS):
-            yield f"uploads of ended jobs are left: {left()}"
-        for file in self._world.uploads.iterdir():
-            if time.time() - file.stat().st_mtime > STALE_SECONDS + LEASE_SECONDS:
-                yield f"upload {file.name} is older than any that is arriving"
-
-    def _processes(self) -> Iterator[str]:
-        for process in self._world.processes():
-            try:
-                size = process.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-            if size > MOST_MEMORY_BYTES:
-                yield f"{' '.join(process.cmdline()[-3:])} takes {size >> 20} MiB"
-        idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'quaver %'"
-        with self._world.database.statements() as session:
-            connections = session.scalar(text(idle)) or 0
-        if connections > MOST_CONNECTIONS:
-            yield f"there are {connections} connections to the database"
-
-    def _logs(self, token: str) -> Iterator[str]:
-        for log in (self._world.data / "logs").glob("*.log"):
-            if token in log.read_text(errors="replace"):
-                yield f"{log.name} tells a user's token"
+    def _leftovers(self, ended: Collection[str], token: str) -> Iterator[Violation]:
+        world = self._world
+        yield from leftovers.uploads(world.uploads, ended)
+        yield from leftovers.processes(world.processes, data=world.data, usual=self._processes)
+        yield from leftovers.temporary_files(world.temporary)
+        yield from leftovers.subscriptions(world.broker.client, usual=API_PROCESSES)
+        with world.database.statements() as session:
+            yield from leftovers.database_connections(session)
+        yield from leftovers.secrets(world.data / "logs", token)

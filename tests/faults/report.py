@@ -1,51 +1,72 @@
-"""What a campaign came to, as Markdown: by kinds of faults, and each by itself."""
+"""What campaigns came to, as Markdown: by kinds of faults, and each by itself."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from bench.markdown import table
 from tests.faults.campaign import Round
 from tests.faults.nemeses import KINDS
+from tests.faults.violations import Kind
 
 SEVERAL = "several of them, one after the other"
-_HEAD = ["requests", "accepted", "settled", "of them failed", "violations", "at rest after, s"]
+_HEAD = [
+    *("rounds", "under way", "accepted", "settled", "of them failed"),
+    *("lost", "doubled", "otherwise wrong", "recovery, s"),
+]
 
 
-def whole(rounds: Sequence[Round], seed: int, seconds: float) -> str:
+def whole(rounds: Sequence[Round], seconds: float) -> str:
     """Both tables."""
-    ran = f"Seed {seed}, {seconds / 60:.0f} minutes."
+    seeds = list(dict.fromkeys(str(each.seed) for each in rounds))
+    ran = f"Seeds {', '.join(seeds)}; {seconds / 60 / max(1, len(seeds)):.0f} minutes each."
     return "\n\n".join([by_kind(rounds), ran, "## Each by itself", in_detail(rounds)])
 
 
 def by_kind(rounds: Sequence[Round]) -> str:
     """A row for each kind, as the README has it."""
-    rows = [[kind, f"{len(group)}", *_sums(group)] for kind, group in _groups(rounds)]
-    return table(["what was harmed", "ways", *_HEAD], rows)
+    return table(
+        ["what was harmed", "ways", *_HEAD],
+        [
+            [kind, f"{len({each.name for each in group})}", *_sums(group)]
+            for kind, group in _kinds(rounds)
+        ],
+    )
 
 
 def in_detail(rounds: Sequence[Round]) -> str:
-    """A row for each round."""
-    return table(["fault", *_HEAD], [[_name(each), *_sums([each])] for each in rounds])
+    """A row for each fault."""
+    ordered = [each for _, group in _kinds(rounds) for each in group]
+    faults = [list(group) for _, group in groupby(ordered, key=attrgetter("name"))]
+    return table(["fault", *_HEAD], [[_name(fault), *_sums(fault)] for fault in faults])
 
 
-def _groups(rounds: Sequence[Round]) -> Iterator[tuple[str, list[Round]]]:
-    single = {nemesis.name: kind for kind, group in KINDS.items() for nemesis in group}
+def _kinds(rounds: Sequence[Round]) -> Iterator[tuple[str, list[Round]]]:
+    """Each kind with its rounds, those of one fault together."""
+    kinds = {nemesis.name: kind for kind, nemeses in KINDS.items() for nemesis in nemeses}
+    order = {name: place for place, name in enumerate(kinds)}
     for kind in [*KINDS, SEVERAL]:
-        if group := [each for each in rounds if single.get(each.name, SEVERAL) == kind]:
-            yield kind, group
+        group = [each for each in rounds if kinds.get(each.name, SEVERAL) == kind]
+        if group:
+            yield kind, sorted(group, key=lambda each: order.get(each.name, len(order)))
 
 
-def _name(each: Round) -> str:
-    return f"{each.name} (spared: {each.spared})" if each.spared else each.name
+def _name(fault: Sequence[Round]) -> str:
+    reasons = sorted({each.spared for each in fault if each.spared})
+    return f"{fault[0].name} (spared: {', '.join(reasons)})" if reasons else fault[0].name
 
 
 def _sums(group: Sequence[Round]) -> list[str]:
     rests = [each.recovery_seconds for each in group if each.recovery_seconds is not None]
     longest = f"{max(rests):.1f}" if len(rests) == len(group) else "never"
     counts = (
-        sum(each.operations for each in group),
+        len(group),
+        sum(each.under_way for each in group),
         sum(each.accepted for each in group),
         sum(each.settled for each in group),
         sum(each.failed for each in group),
-        sum(len(each.violations) for each in group),
+        sum(each.count(Kind.LOST) for each in group),
+        sum(each.count(Kind.DOUBLED) for each in group),
+        sum(each.count(Kind.UNTRUE, Kind.LEFT) for each in group),
     )
     return [*(f"{count:,}" for count in counts), longest]

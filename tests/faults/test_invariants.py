@@ -1,5 +1,6 @@
 """Each violation is seen: a checker that never complains proves nothing."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,15 @@ from sqlalchemy.orm import Session
 
 from shared import jobs, questions, records, users
 from shared.database import Database
-from shared.models import Chunk, Job, Peaks, Piece, Question, Record, State
+from shared.models import Chunk, Job, Peaks, Piece, Question, Record, Source, State
 from shared.questions import Candidate
 from shared.store import FolderStore
 from tests import audio
 from tests.faults import invariants
 from tests.faults.invariants import Seen
 from tests.faults.load import NOTE, Operation
+from tests.faults.violations import Kind, Violation
+from worker import mp3
 from worker.convert import convert
 from worker.cores import Cores
 from worker.lease import Lease
@@ -70,7 +73,7 @@ def candidate(number: int) -> Candidate:
     )
 
 
-def complaints(database: Database, operations: list[Operation]) -> Iterator[str]:
+def complaints(database: Database, operations: list[Operation]) -> Iterator[Violation]:
     with database.statements() as session:
         seen = Seen.read(session)
         yield from invariants.check_jobs(seen, most_attempts=3)
@@ -91,6 +94,7 @@ def set_jobs(**values: Any) -> Callable[[Session], Any]:
 def double_a_question(session: Session) -> None:
     first = session.scalars(select(Question).order_by(Question.id)).first()
     assert first is not None
+    session.execute(insert(Source).values(name="other"))
     session.execute(
         insert(Question).values(
             question=first.question,
@@ -101,6 +105,22 @@ def double_a_question(session: Session) -> None:
             created_at=first.created_at,
         )
     )
+
+
+def double_a_record(session: Session) -> None:
+    first = session.scalars(select(Record)).one()
+    job = jobs.create(session, jobs.CONVERT, {})
+    values = {"id": uuid4(), "job_id": job.id, "user_id": first.user_id}
+    session.execute(insert(Record).values(filename=first.filename, **values))
+
+
+def shorten_the_sound(session: Session) -> None:
+    """By its last frame, everything else being as it should be."""
+    chunk = session.scalars(select(Chunk)).one()
+    *_, last = mp3.Framer().feed(chunk.data[chunk.data.index(b"\xff\xfb") :])
+    chunk.data = chunk.data[: -len(last)]
+    digest = hashlib.sha256(hashlib.sha256(chunk.data).digest()).digest()
+    session.execute(update(Record).values(size_bytes=len(chunk.data), sha256=digest))
 
 
 def leave_a_piece(session: Session) -> None:
@@ -120,29 +140,34 @@ def swap_results(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "complaint"),
+    ("harm", "kind", "complaint"),
     [
-        (set_jobs(state=State.QUEUED, finished_at=None), "is still queued"),
-        (set_jobs(attempt=4), "was attempted 4 times"),
-        (set_jobs(state=State.FAILED), "failed without a reason"),
-        (lambda session: session.execute(delete(Chunk)), "has 0 bytes, and should have"),
-        (lambda session: session.execute(update(Chunk).values(start=1)), "where 0 is due"),
-        (spoil_the_sound, "has another digest than its bytes"),
-        (leave_a_piece, "has pieces left over"),
-        (lambda session: session.execute(delete(Peaks)), "has 0 pixels"),
-        (lambda session: session.execute(delete(Record)), "and there is no record"),
-        (lambda session: session.execute(delete(Question)), "0 questions are stored, and 4 were"),
-        (double_a_question, "stored more than once, by question"),
-        (swap_results, "as the newest before its own"),
+        (set_jobs(state=State.QUEUED, finished_at=None), Kind.LOST, "is still queued"),
+        (set_jobs(attempt=4), Kind.DOUBLED, "was attempted 4 times"),
+        (set_jobs(state=State.FAILED), Kind.UNTRUE, "failed without a reason"),
+        (lambda session: session.execute(delete(Chunk)), Kind.LOST, "has 0 bytes, and should have"),
+        (lambda session: session.execute(update(Chunk).values(start=1)), Kind.LOST, "where 0 is"),
+        (spoil_the_sound, Kind.LOST, "has another digest than its bytes"),
+        (shorten_the_sound, Kind.LOST, "samples, and 88200 were uploaded"),
+        (leave_a_piece, Kind.LEFT, "has pieces left over"),
+        (lambda session: session.execute(delete(Peaks)), Kind.LOST, "has 0 pixels"),
+        (lambda session: session.execute(delete(Record)), Kind.LOST, "and there is no record"),
+        (double_a_record, Kind.DOUBLED, "and there are 2 records"),
+        (lambda session: session.execute(delete(Question)), Kind.LOST, "0 questions are stored"),
+        (double_a_question, Kind.DOUBLED, "5 questions are stored, and 4 were asked for"),
+        (double_a_question, Kind.DOUBLED, "stored more than once, by question"),
+        (swap_results, Kind.LOST, "as the newest before its own"),
     ],
 )
 def test_what_is_wrong_in_the_database_is_said(
-    healthy: Database, harm: Callable[[Session], Any], complaint: str
+    healthy: Database, harm: Callable[[Session], Any], kind: Kind, complaint: str
 ) -> None:
     with healthy.transaction() as session:
         harm(session)
 
-    assert any(complaint in each for each in complaints(healthy, HONEST))
+    found = [each for each in complaints(healthy, HONEST) if complaint in str(each)]
+
+    assert {each.kind for each in found} == {kind}
 
 
 @pytest.mark.parametrize(
@@ -159,4 +184,4 @@ def test_what_is_wrong_in_the_database_is_said(
 def test_what_a_client_was_told_and_is_not_true_is_said(
     healthy: Database, operation: Operation, complaint: str
 ) -> None:
-    assert any(complaint in each for each in complaints(healthy, [*HONEST, operation]))
+    assert any(complaint in str(each) for each in complaints(healthy, [*HONEST, operation]))

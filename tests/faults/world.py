@@ -257,6 +257,8 @@ class World:
         self.folder = folder
         self.crash_points = folder / "crash-points"
         """Where a file makes the product crash, at the point of that name."""
+        self.temporary = folder / "temporary"
+        """Where the product makes its temporary files."""
         self._settings = settings
         self._stack = ExitStack()
 
@@ -273,6 +275,7 @@ class World:
         enter = stack.enter_context
         starter = enter(Starter())
         self.crash_points.mkdir()
+        self.temporary.mkdir()
         self.uploads_volume = enter(Volume(self.folder / "uploads"))
         self.database_volume = enter(Volume(self.folder / "postgres"))
         self.postgres = enter(Postgres(postgres.Server(self.database_volume.folder), starter))
@@ -297,6 +300,7 @@ class World:
             "QUESTION_SOURCES": f"jservice={_through(self.source_proxy, self.source.url)}",
             "UPLOADS_URL": self.uploads.as_uri(),
             "CRASH_POINTS": str(self.crash_points),
+            "TMPDIR": str(self.temporary),
         }
 
     @property
@@ -320,7 +324,7 @@ class World:
 
     def process(self, name: str) -> psutil.Process:
         """The same, once it is there: after a kill, the pid may be that of the last one."""
-        found: psutil.Process = eventually(lambda: _alive(self.pid_of(name)))
+        found: psutil.Process = eventually(lambda: alive(self.pid_of(name)))
         return found
 
     def processes(self) -> list[psutil.Process]:
@@ -372,7 +376,8 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
             process.send_signal(number)
 
 
-def _alive(pid: int) -> psutil.Process | None:
+def alive(pid: int) -> psutil.Process | None:
+    """The process, unless it has ended."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process

@@ -1,17 +1,18 @@
 """Processes that die at the points that the product itself has named."""
 
 import importlib
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from random import Random
 
-from tests.faults.nemeses import broker, processes, source
+from tests.faults.nemeses import broker, encoder, source
 from tests.faults.nemeses.nemesis import MOMENT_SECONDS, Nemesis, Strike
 from tests.faults.world import Spared, World, comes_true
 from tests.jservice import serve_always
 
 OCCASIONS: Mapping[str, Strike] = {
-    "job-rescued": processes.kill_one_of_the_pool,
+    "job-rescued": encoder.crash(signal.SIGKILL),
     "hint-due": broker.flush,
     "job-failed": source.misbehave(serve_always([])),
 }
