@@ -16,9 +16,6 @@ from tests.faults.campaign import Campaign, Round
 from tests.faults.nemeses import NEMESES, QUICK, Nemesis
 from tests.faults.world import World
 
-PUBLISHED = Path(__file__).with_name("results.md")
-"""What the README shows."""
-
 RANDOM_ROUNDS = 5
 MOST_AT_ONCE = 3
 
@@ -27,26 +24,24 @@ def main() -> int:
     arguments = _arguments()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    print(f"seed {arguments.seed}", file=sys.stderr)
     began = time.monotonic()
     rounds: list[Round] = []
     try:
-        for seed in arguments.seeds:
-            rounds.extend(_campaign(seed, arguments))
-            if arguments.publish:
-                text = report.whole(rounds, time.monotonic() - began)
-                PUBLISHED.write_text(f"# What the product survived\n\n{text}\n")
+        rounds.extend(_rounds(arguments))
     except KeyboardInterrupt:
         print("broken off", file=sys.stderr)
-    print(report.whole(rounds, time.monotonic() - began))
+    seconds = time.monotonic() - began
+    if arguments.save:
+        arguments.save.write_text(report.to_json(rounds, seconds))
+    print(report.whole(rounds, seconds))
     return 1 if any(each.violations for each in rounds) else 0
 
 
-def _campaign(seed: int, arguments: argparse.Namespace) -> Iterator[Round]:
-    """In a world of its own."""
-    print(f"seed {seed}", file=sys.stderr)
+def _rounds(arguments: argparse.Namespace) -> Iterator[Round]:
     with folder() as path, World(path) as world:
-        campaign = Campaign(world, seed)
-        for name, nemeses in _orders(seed, arguments):
+        campaign = Campaign(world, arguments.seed)
+        for name, nemeses in _orders(arguments):
             print(f"{name} ...", file=sys.stderr, flush=True)
             found = campaign.play(name, nemeses)
             yield found
@@ -59,16 +54,10 @@ def _campaign(seed: int, arguments: argparse.Namespace) -> Iterator[Round]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("nemeses", nargs="*", help="by name; all if none is named")
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        default=[Random().randrange(1 << 32)],
-        help="one after another",
-    )
+    parser.add_argument("--seed", type=int, default=Random().randrange(1 << 32))
     parser.add_argument("--random", type=int, default=RANDOM_ROUNDS, help="rounds of several")
     parser.add_argument("--quick", action="store_true", help="one of each kind, none random")
-    parser.add_argument("--publish", action="store_true", help=f"save to {PUBLISHED.name}")
+    parser.add_argument("--save", type=Path, help="a file for `python -m tests.faults.report`")
     parser.add_argument("--fail-fast", action="store_true", help="end at the first violation")
     arguments = parser.parse_args()
     if unknown := set(arguments.nemeses) - set(NEMESES):
@@ -76,12 +65,12 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _orders(seed: int, arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Nemesis]]]:
+def _orders(arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Nemesis]]]:
     """What each round is to strike with."""
     names = arguments.nemeses or (QUICK if arguments.quick else NEMESES)
     for name in names:
         yield name, [NEMESES[name]]
-    random = Random(seed)
+    random = Random(arguments.seed)
     for number in range(0 if arguments.quick or arguments.nemeses else arguments.random):
         chosen = random.sample(sorted(NEMESES), random.randint(2, MOST_AT_ONCE))
         yield f"{number + 1}: {', then '.join(chosen)}", [NEMESES[name] for name in chosen]

@@ -231,7 +231,9 @@ class Proxy:
         connection = _Connection(client, server, is_lost=self._is_black_hole)
         self._connections.add(connection)
         try:
-            await self._carry(connection)
+            # Python 3.11 complains of a callback of its own if this ends as cancelled.
+            with suppress(asyncio.CancelledError):
+                await self._carry(connection)
         finally:
             self._connections.discard(connection)
             connection.close(reset=connection.is_lost)

@@ -1,19 +1,43 @@
-"""What campaigns came to, as Markdown: by kinds of faults, and each by itself."""
+"""What campaigns came to, as Markdown: by kinds of faults, and each by itself.
 
+`python -m tests.faults.report FILES` is about several of them, each saved by its run.
+"""
+
+import json
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
+from typing import Any
 
 from bench.markdown import table
 from tests.faults.campaign import Round
 from tests.faults.nemeses import KINDS
-from tests.faults.violations import Kind
+from tests.faults.violations import Kind, Violation
 
 SEVERAL = "several of them, one after the other"
 _HEAD = [
     *("rounds", "under way", "accepted", "settled", "of them failed"),
     *("lost", "doubled", "otherwise wrong", "recovery, s"),
 ]
+
+
+def to_json(rounds: Sequence[Round], seconds: float) -> str:
+    """A campaign of so many seconds, for a report about several."""
+    return json.dumps({"seconds": seconds, "rounds": [asdict(each) for each in rounds]})
+
+
+def of_files(paths: Sequence[Path]) -> str:
+    """Both tables, for all campaigns together."""
+    campaigns = [json.loads(path.read_text()) for path in paths]
+    rounds = [_round(**values) for campaign in campaigns for values in campaign["rounds"]]
+    return whole(rounds, sum(campaign["seconds"] for campaign in campaigns))
+
+
+def _round(*, violations: Sequence[tuple[str, str]], **values: Any) -> Round:
+    return Round(violations=[Violation(Kind(kind), what) for kind, what in violations], **values)
 
 
 def whole(rounds: Sequence[Round], seconds: float) -> str:
@@ -70,3 +94,7 @@ def _sums(group: Sequence[Round]) -> list[str]:
         sum(each.count(Kind.UNTRUE, Kind.LEFT) for each in group),
     )
     return [*(f"{count:,}" for count in counts), longest]
+
+
+if __name__ == "__main__":
+    print(f"# What the product survived\n\n{of_files([Path(name) for name in sys.argv[1:]])}")

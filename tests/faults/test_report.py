@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from tests.faults import report
 from tests.faults.campaign import Round
 from tests.faults.nemeses import KINDS
@@ -35,7 +37,17 @@ def test_a_fault_has_one_row_whatever_the_number_of_seeds() -> None:
     *_, row = report.in_detail(rounds).splitlines()
 
     assert cells(row) == [name, "3", "0", "6", "0", "0", "0", "0", "0", "3.0"]
-    assert "Seeds 1, 2, 3; 2 minutes each." in report.whole(rounds, 360)
+
+
+def test_campaigns_that_were_saved_are_reported_together(tmp_path: Path) -> None:
+    name = KINDS["the broker"][0].name
+    rounds = [Round(name, seed=seed, violations=[lost("it")]) for seed in (1, 2)]
+    files = [tmp_path / "first.json", tmp_path / "second.json"]
+    for file, each in zip(files, rounds, strict=True):
+        file.write_text(report.to_json([each], 180))
+
+    assert report.of_files(files) == report.whole(rounds, 360)
+    assert "Seeds 1, 2; 3 minutes each." in report.of_files(files)
 
 
 def test_a_fault_that_could_not_be_brought_about_says_why() -> None:

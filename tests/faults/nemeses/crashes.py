@@ -1,18 +1,22 @@
 """Processes that die at the points that the product itself has named."""
 
 import importlib
-import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from random import Random
 
-from tests.faults.nemeses import broker, encoder, source
+from tests.faults.nemeses import broker, source
 from tests.faults.nemeses.nemesis import MOMENT_SECONDS, Nemesis, Strike
 from tests.faults.world import Spared, World, comes_true
 from tests.jservice import serve_always
 
+
+def crash_with_a_job(world: World, _random: Random) -> None:
+    (world.crash_points / "job-claimed").touch()
+
+
 OCCASIONS: Mapping[str, Strike] = {
-    "job-rescued": encoder.crash(signal.SIGKILL),
+    "job-rescued": crash_with_a_job,
     "hint-due": broker.flush,
     "job-failed": source.misbehave(serve_always([])),
 }
