@@ -5,19 +5,16 @@ not. The report goes to standard output and, with its chart, to `bench/out/`.
 """
 
 import argparse
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bench import chart, report, services, ways
 from bench.connection import WrongAnswer
 from bench.figures import Figures
 from bench.parts import PARTS, QUICK_PARTS, TRIP_SECONDS, Bench
+from tests import folders
 from tests.jservice import JService, make_clues, serve_after
 
 OUT = Path(__file__).parent / "out"
@@ -71,7 +68,7 @@ def _measure(arguments: argparse.Namespace) -> Figures:
     figures = Figures()
     with (
         JService(make_clues(CLUES), serve_after(TRIP_SECONDS)) as jservice,
-        _folder() as folder,
+        folders.temporary() as folder,
         services.quaver(folder / "quaver", QUESTION_SOURCES=f"jservice={jservice.url}") as quaver,
         services.plain(folder / "plain") as plain,
     ):
@@ -79,17 +76,6 @@ def _measure(arguments: argparse.Namespace) -> Figures:
         for name in arguments.parts:
             PARTS[name](bench)
     return figures
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A place that PostgreSQL's account can reach under root."""
-    path = Path(tempfile.mkdtemp(prefix="quaver-bench-"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 def _save(figures: Figures, text: str, folder: Path, name: str) -> None:

@@ -1,16 +1,14 @@
 """Harm the real product under load, and see that it keeps its promises: `make faults`."""
 
 import argparse
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from tests import folders
 from tests.faults import report
 from tests.faults.campaign import Campaign, Round
 from tests.faults.nemeses import NEMESES, QUICK, Nemesis
@@ -39,7 +37,7 @@ def main() -> int:
 
 
 def _rounds(arguments: argparse.Namespace) -> Iterator[Round]:
-    with folder() as path, World(path) as world:
+    with folders.temporary() as folder, World(folder) as world:
         campaign = Campaign(world, arguments.seed)
         for name, nemeses in _orders(arguments):
             print(f"{name} ...", file=sys.stderr, flush=True)
@@ -74,17 +72,6 @@ def _orders(arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Nemes
     for number in range(0 if arguments.quick or arguments.nemeses else arguments.random):
         chosen = random.sample(sorted(NEMESES), random.randint(2, MOST_AT_ONCE))
         yield f"{number + 1}: {', then '.join(chosen)}", [NEMESES[name] for name in chosen]
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """A place that PostgreSQL's account can reach under root."""
-    path = Path(tempfile.mkdtemp(prefix="quaver-faults-"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == "__main__":

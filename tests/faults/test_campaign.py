@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.__main__ import folder
+from tests import folders
 from tests.faults.campaign import Campaign
 from tests.faults.nemeses import NEMESES, QUICK
 from tests.faults.world import World
@@ -14,7 +14,7 @@ SEED = 1
 
 @pytest.fixture(scope="module")
 def campaign() -> Iterator[Campaign]:
-    with folder() as path, World(path) as world:
+    with folders.temporary() as folder, World(folder) as world:
         yield Campaign(world, SEED)
 
 

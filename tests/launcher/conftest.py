@@ -1,6 +1,4 @@
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 from launcher import processes
 from launcher.processes import Process
 from launcher.supervision import Interrupts, Supervisor
+from tests import folders
 
 Eventually = Callable[[Callable[[], object]], None]
 MakeProcess = Callable[..., Process]
@@ -18,10 +17,8 @@ MakeProcess = Callable[..., Process]
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder that PostgreSQL's account can reach, which pytest's own are not for root."""
-    path = Path(tempfile.mkdtemp(prefix="quaver-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    with folders.temporary() as path:
+        yield path
 
 
 @pytest.fixture

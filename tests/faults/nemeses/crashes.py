@@ -1,10 +1,10 @@
 """Processes that die at the points that the product itself has named."""
 
-import importlib
 from collections.abc import Mapping
 from contextlib import suppress
 from random import Random
 
+from shared import crashpoints
 from tests.faults.nemeses import broker, source
 from tests.faults.nemeses.nemesis import MOMENT_SECONDS, Nemesis, Strike
 from tests.faults.world import Spared, World, comes_true
@@ -21,13 +21,6 @@ OCCASIONS: Mapping[str, Strike] = {
     "job-failed": source.misbehave(serve_always([])),
 }
 """What brings about points that a steady load alone does not come by."""
-
-
-def names() -> tuple[str, ...]:
-    """The product's own list."""
-    with suppress(ModuleNotFoundError):
-        return tuple(importlib.import_module("shared.crashpoints").NAMES)
-    return ()
 
 
 def crash_at(point: str) -> Strike:
@@ -52,4 +45,4 @@ def crash_at(point: str) -> Strike:
     return strike
 
 
-NEMESES = tuple(Nemesis(f"crash at {name}", crash_at(name)) for name in names())
+NEMESES = tuple(Nemesis(f"crash at {name}", crash_at(name)) for name in crashpoints.NAMES)
