@@ -192,8 +192,18 @@ def fail(session: Session, held: Claim, error: errors.QuaverError) -> bool:
     return True
 
 
+def cancel(session: Session, job_id: UUID, error: errors.QuaverError) -> None:
+    """End a job that nobody wants any more, and its children; no effect if it has ended.
+
+    Waits for a worker that is settling it this moment.
+    """
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    cancelled = {"state": State.FAILED, "error": error.to_json()} | _ended()
+    session.execute(update(Job).where(_open_family(job_id)).values(**cancelled))
+
+
 def _open_family(parent_id: UUID) -> ColumnElement[bool]:
-    """A parent that waits, and its children that are not done.
+    """A parent that has not ended, and its children that are not done.
 
     Children that are being settled this moment are left out: they hold their rows and wait for
     their parent's, and will find that it does not want them any more.

@@ -111,7 +111,7 @@ class Record(Base):
     __tablename__ = "records"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), unique=True)
     filename: Mapped[str]
     """Name of the download: the upload's own, ending in .mp3."""
@@ -123,6 +123,8 @@ class Record(Base):
     """Of the digests of the MP3's parts, in their order."""
     stored_at: Mapped[datetime | None]
     """These four describe the MP3 and are set in the transaction that stores it."""
+
+    __table_args__ = (Index("ix_records_of_user", "user_id", "created_at", "id"),)
 
 
 class Chunk(Base):

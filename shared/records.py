@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import chunks, errors, waveforms
@@ -53,6 +54,36 @@ def get(session: Session, record_id: UUID, user_id: int) -> tuple[Record, Job]:
     if row is None:
         raise errors.RecordNotFound
     return row[0], row[1]
+
+
+def page(
+    session: Session, user_id: int, *, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[tuple[Record, Job]]:
+    """A user's records and their jobs, newest first, in whatever state.
+
+    `after` is the creation time and the id of the last one before the page. It may be gone by now.
+    """
+    statement = (
+        select(Record, Job)
+        .join(Job, Job.id == Record.job_id)
+        .where(Record.user_id == user_id)
+        .order_by(Record.created_at.desc(), Record.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(tuple_(Record.created_at, Record.id) < after)
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
+def total_bytes(session: Session, user_id: int) -> int:
+    """Of all MP3s that a user has stored."""
+    total = select(func.coalesce(func.sum(Record.size_bytes), 0)).where(Record.user_id == user_id)
+    return int(session.scalar(total) or 0)
+
+
+def forget(session: Session, record_id: UUID) -> None:
+    """Delete a record and all that is stored of it. Its job must have ended."""
+    session.execute(delete(Record).where(Record.id == record_id))
 
 
 def of_job(session: Session, job_id: UUID) -> Record:

@@ -5,7 +5,7 @@ import hmac
 import unicodedata
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,27 @@ def authenticate(session: Session, user_id: int, token: UUID) -> None:
     expected = session.scalar(_TOKEN, {"user": user_id}) or _NOBODY
     if not hmac.compare_digest(_digest(token), expected):
         raise errors.InvalidCredentials
+
+
+def renew_token(session: Session, user_id: int, token: UUID) -> UUID:
+    """Replace a user's token; returns the new one, which cannot be had again.
+
+    Of two requests with the same old token one succeeds.
+
+    Raises:
+        InvalidCredentials: `token` is not theirs, or no longer.
+    """
+    authenticate(session, user_id, token)
+    new = uuid4()
+    renewed = session.execute(
+        update(User)
+        .where(User.id == user_id, User.token_sha256 == _digest(token))
+        .values(token_sha256=_digest(new))
+        .returning(User.id)
+    )
+    if renewed.one_or_none() is None:
+        raise errors.InvalidCredentials
+    return new
 
 
 def _digest(token: UUID) -> bytes:

@@ -271,6 +271,38 @@ def test_nothing_is_wanted_of_a_child_whose_parent_has_failed(
         assert jobs.resume_parent(session, job_id) is None
 
 
+def test_a_cancelled_job_has_failed_and_its_children_too(database: Database, job_id: UUID) -> None:
+    first, second, third = split(database, job_id)
+    finish_child(database, first)
+    running = held(database, second)
+
+    with database.transaction() as session:
+        jobs.cancel(session, job_id, errors.RecordNotFound("Deleted."))
+
+    assert [read(database, each).state for each in (job_id, first, second, third)] == [
+        *(State.FAILED, State.DONE, State.FAILED, State.FAILED),
+    ]
+    with database.transaction() as session:
+        assert not jobs.finish(session, running)
+
+
+def test_a_job_that_is_being_settled_is_not_cancelled(database: Database, job_id: UUID) -> None:
+    settling = held(database, job_id)
+
+    def cancel() -> None:
+        with database.transaction() as session:
+            jobs.cancel(session, job_id, errors.RecordNotFound())
+
+    with ThreadPoolExecutor(1) as thread:
+        with database.transaction() as session:
+            assert jobs.finish(session, settling)
+            cancelling = thread.submit(cancel)
+            assert not cancelling.done()
+        cancelling.result(timeout=20)
+
+    assert read(database, job_id).state == State.DONE
+
+
 def test_only_a_claim_is_not_flushed(database: Database, job_id: UUID) -> None:
     flush = text("SET LOCAL synchronous_commit TO on")  # The tests' server has it off.
     is_flushed = text("SELECT current_setting('synchronous_commit')")

@@ -27,6 +27,18 @@ def record(database: Database) -> Record:
         )
 
 
+def add_another(database: Database, record: Record) -> Record:
+    """A record of the same user."""
+    with database.transaction() as session:
+        return records.create(
+            session,
+            record_id=uuid4(),
+            user_id=record.user_id,
+            job_id=jobs.create(session, jobs.CONVERT, {}).id,
+            filename="speech.wav",
+        )
+
+
 def store(database: Database, record_id: UUID, data: bytes) -> None:
     with database.transaction() as session:
         parts = [chunks.write_whole(session, record_id, io.BytesIO(data))]
@@ -72,6 +84,51 @@ def test_a_stored_record_knows_its_size_digest_and_length(
     assert stored.sha256 == hashlib.sha256(hashlib.sha256(data).digest()).digest()
     assert stored.duration_seconds == 1.5
     assert stored.stored_at is not None
+
+
+def test_records_are_listed_newest_first_page_by_page(database: Database, record: Record) -> None:
+    others = [add_another(database, record) for _ in range(4)]
+    newest_first = [each.id for each in [record, *others]][::-1]
+
+    pages, after = [], None
+    with database.transaction() as session:
+        while page := records.page(session, record.user_id, limit=2, after=after):
+            pages.append([each.id for each, _ in page])
+            last = page[-1][0]
+            after = last.created_at, last.id
+            records.forget(session, last.id)  # Where the page ended is known all the same.
+
+    assert pages == [newest_first[:2], newest_first[2:4], newest_first[4:]]
+
+
+def test_others_records_are_not_listed(database: Database, record: Record) -> None:
+    with database.transaction() as session:
+        user_id, _ = users.create(session, "Bob")
+
+        assert records.page(session, user_id, limit=10) == []
+
+
+def test_a_users_mp3s_are_added_up(database: Database, record: Record) -> None:
+    other = add_another(database, record)
+    add_another(database, record)
+    store(database, record.id, bytes(100))
+    store(database, other.id, bytes(11))
+
+    with database.transaction() as session:
+        assert records.total_bytes(session, record.user_id) == 111
+        assert records.total_bytes(session, 404) == 0
+
+
+def test_nothing_is_left_of_a_forgotten_record(database: Database, record: Record) -> None:
+    store(database, record.id, bytes(100))
+
+    with database.transaction() as session:
+        records.forget(session, record.id)
+
+    with database.transaction() as session:
+        assert session.scalars(select(Chunk)).all() == []
+        with pytest.raises(errors.RecordNotFound):
+            records.get(session, record.id, record.user_id)
 
 
 def test_parts_written_in_any_order_are_read_in_theirs(database: Database, record: Record) -> None:

@@ -1,5 +1,7 @@
 """Names and tokens."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import pytest
@@ -57,6 +59,44 @@ def test_no_other_users_token_is_accepted(database: Database) -> None:
 def test_an_unknown_user_is_refused_like_a_wrong_token(database: Database) -> None:
     with pytest.raises(errors.InvalidCredentials), database.transaction() as session:
         users.authenticate(session, 404, uuid4())
+
+
+def test_a_new_token_takes_the_old_ones_place(database: Database) -> None:
+    user_id, old = create(database, "Ann")
+
+    with database.transaction() as session:
+        new = users.renew_token(session, user_id, old)
+
+    with database.transaction() as session:
+        users.authenticate(session, user_id, new)
+    with pytest.raises(errors.InvalidCredentials), database.transaction() as session:
+        users.authenticate(session, user_id, old)
+
+
+def test_a_token_is_renewed_with_the_old_one_only(database: Database) -> None:
+    user_id, token = create(database, "Ann")
+
+    with pytest.raises(errors.InvalidCredentials), database.transaction() as session:
+        users.renew_token(session, user_id, uuid4())
+
+    with database.transaction() as session:
+        users.authenticate(session, user_id, token)
+
+
+def test_of_two_renewals_at_once_one_succeeds(database: Database) -> None:
+    user_id, old = create(database, "Ann")
+
+    def renew() -> UUID | None:
+        with suppress(errors.InvalidCredentials), database.transaction() as session:
+            return users.renew_token(session, user_id, old)
+        return None
+
+    with ThreadPoolExecutor(8) as threads:
+        renewed = [token for token in threads.map(lambda _: renew(), range(8)) if token]
+
+    assert len(renewed) == 1
+    with database.transaction() as session:
+        users.authenticate(session, user_id, renewed[0])
 
 
 def test_the_database_holds_no_token(database: Database) -> None:
