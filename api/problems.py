@@ -25,6 +25,7 @@ STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.NameTaken: HTTPStatus.CONFLICT,
     errors.RecordNotReady: HTTPStatus.CONFLICT,
+    errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.ConversionFailed: HTTPStatus.GONE,
     errors.UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

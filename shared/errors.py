@@ -11,6 +11,7 @@
     │   └── JobNotFound                 job-not-found
     ├── NameTaken                       name-taken
     ├── RecordNotReady                  record-not-ready
+    ├── IdempotencyConflict             idempotency-conflict
     ├── ConversionFailed                conversion-failed
     ├── UploadTooSlow                   upload-too-slow
     ├── UploadTooLarge                  upload-too-large
@@ -149,6 +150,13 @@ class RecordNotReady(QuaverError):
 
     slug = "record-not-ready"
     title = "Record not ready"
+
+
+class IdempotencyConflict(QuaverError):
+    """Another request was sent with this Idempotency-Key; give each request a key of its own."""
+
+    slug = "idempotency-conflict"
+    title = "Idempotency conflict"
 
 
 class ConversionFailed(QuaverError):

@@ -180,6 +180,20 @@ class Peaks(Base):
     """The pixels, as `shared/waveforms.py` describes them."""
 
 
+class IdempotencyKey(Base):
+    """A request that is to take effect once; `shared/idempotency.py` says how."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    request_sha256: Mapped[bytes]
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
+    """The job that answers."""
+    sealed: Mapped[bytes | None]
+    """The answer, where there is no job; only the key opens it."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
 class Source(Base):
     """Where questions have come from, and on what terms they may be passed on."""
 

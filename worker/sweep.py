@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors, jobs, records, store
+from shared import crashpoints, errors, idempotency, jobs, records, store
 from shared.database import Database
 from shared.models import State
 from worker.lease import Publish
@@ -75,6 +75,7 @@ class Sweep:
                 log.warning("%d frozen workers lost the jobs that they held", evicted)
             for record_id in records.forget_failed(session):
                 log.warning("what was encoded of record %s is deleted: it failed", record_id)
+            idempotency.forget_old(session)
             rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
         for held, state in rescued:
             log.warning("job %s lost its worker and is now %s", held.job_id, state)

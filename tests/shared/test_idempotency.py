@@ -1,0 +1,125 @@
+"""A request's effect is there once, or not at all."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from shared import errors, idempotency, jobs
+from shared.database import Database
+from shared.idempotency import Earlier, KeyedRequest
+from shared.models import IdempotencyKey, Job
+
+REQUEST = KeyedRequest("a key", "/questions", b"three questions")
+
+
+def ask(database: Database, request: KeyedRequest = REQUEST) -> tuple[UUID, bool]:
+    """The job that a request led to, and whether that was earlier."""
+    with database.transaction() as session:
+        if earlier := idempotency.begin(session, request):
+            assert earlier.job_id is not None
+            return earlier.job_id, True
+        job_id = jobs.create(session, jobs.COLLECT, {"count": 3}).id
+        idempotency.end(session, request, job_id=job_id)
+        return job_id, False
+
+
+def count_jobs(database: Database) -> int:
+    with database.transaction() as session:
+        return session.scalar(select(func.count()).select_from(Job)) or 0
+
+
+def test_a_repeat_has_the_first_ones_job(database: Database) -> None:
+    job_id, _ = ask(database)
+
+    assert ask(database) == (job_id, True)
+    assert count_jobs(database) == 1
+
+
+@pytest.mark.parametrize("other", [{"key": "another"}, {"scope": "/users"}])
+def test_another_key_and_another_route_are_another_request(
+    database: Database, other: dict[str, Any]
+) -> None:
+    ask(database)
+
+    _, was_earlier = ask(database, replace(REQUEST, **other))
+
+    assert not was_earlier
+    assert count_jobs(database) == 2
+
+
+def test_the_same_key_for_something_else_is_refused(database: Database) -> None:
+    ask(database)
+
+    with pytest.raises(errors.IdempotencyConflict):
+        ask(database, replace(REQUEST, digest=b"four questions"))
+
+
+def test_of_many_at_once_one_takes_effect(database: Database) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: ask(database), range(16)))
+
+    assert len({job_id for job_id, _ in answers}) == 1
+    assert sum(not was_earlier for _, was_earlier in answers) == 1
+    assert count_jobs(database) == 1
+
+
+def test_what_was_rolled_back_did_not_happen(database: Database) -> None:
+    with suppress(ZeroDivisionError), database.transaction() as session:
+        idempotency.begin(session, REQUEST)
+        _ = 1 / 0
+
+    assert ask(database)[1] is False
+
+
+@contextmanager
+def answered(database: Database, request: KeyedRequest) -> Iterator[Session]:
+    with database.transaction() as session:
+        assert idempotency.begin(session, request) is None
+        idempotency.end(session, request, answer={"token": "7f0c"})
+    with database.transaction() as session:
+        yield session
+
+
+def test_an_answer_is_given_again(database: Database) -> None:
+    with answered(database, REQUEST) as session:
+        assert idempotency.begin(session, REQUEST) == Earlier(None, {"token": "7f0c"})
+
+
+def test_the_database_holds_neither_key_nor_answer(database: Database) -> None:
+    with answered(database, REQUEST) as session:
+        row = session.scalars(select(IdempotencyKey)).one()
+
+        assert b"7f0c" not in (row.sealed or b"7f0c")
+        assert b"a key" not in row.key_sha256
+
+
+def test_after_a_day_it_is_another_request(database: Database) -> None:
+    first, _ = ask(database)
+    with database.transaction() as session:
+        session.execute(update(IdempotencyKey).values(created_at=func.now() - idempotency.KEPT))
+
+    second, was_earlier = ask(database)
+
+    assert (second != first, was_earlier) == (True, False)
+    assert ask(database) == (second, True)
+
+
+def test_old_keys_are_forgotten(database: Database) -> None:
+    ask(database)
+    ask(database, replace(REQUEST, key="old"))
+    with database.transaction() as session:
+        session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.key_sha256 == replace(REQUEST, key="old").key_sha256)
+            .values(created_at=func.now() - idempotency.KEPT)
+        )
+        idempotency.forget_old(session)
+
+        assert session.scalars(select(IdempotencyKey.key_sha256)).all() == [REQUEST.key_sha256]
