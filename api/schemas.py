@@ -36,6 +36,11 @@ class CreatedUser(BaseModel):
     """Shown this once."""
 
 
+class RenewedToken(BaseModel):
+    token: UUID
+    """Shown this once; the old one is no longer good."""
+
+
 class NewQuestions(BaseModel):
     model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"questions_num": 1}]})
 
@@ -104,6 +109,27 @@ class StoredRecord(BaseModel):
             size=record.size_bytes or 0,
             filename=record.filename,
         )
+
+
+class ListedRecord(AcceptedRecord):
+    """A record in whatever state."""
+
+    duration: float | None
+    """Seconds."""
+    size: int | None
+    """Bytes of the MP3; both are known when it is stored."""
+    filename: str
+    state: State
+    created_at: datetime
+    error: dict[str, Any] | None = None
+    """The problem object; there when the conversion has failed."""
+
+
+class RecordPage(BaseModel):
+    items: list[ListedRecord]
+    """Newest first."""
+    next: str | None
+    """URL of the page after this one."""
 
 
 class Waveform(BaseModel):

@@ -15,6 +15,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from api import forms
+from api.credentials import Credentials
 from api.forms import OVERHEAD_BYTES
 from shared import errors
 from shared.store import Upload
@@ -45,14 +46,6 @@ class Limits:
                 f"The upload has more than {self.most_bytes} bytes, which is the most that this "
                 "service takes. Send a shorter recording, or one of a lower sample rate."
             )
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A user's id and token as they were sent: texts that may be anything."""
-
-    user: str
-    token: str
 
 
 @dataclass(frozen=True)
@@ -249,13 +242,5 @@ def _knows_credentials(request: Request, fields: Mapping[str, str]) -> bool:
 
 def _credentials(request: Request, fields: Mapping[str, str]) -> Credentials:
     """As fields of the form, or else as query parameter `user` and Bearer header."""
-    return Credentials(
-        user=fields.get("user") or request.query_params.get("user", ""),
-        token=fields.get("token") or bearer_token(request),
-    )
-
-
-def bearer_token(request: Request) -> str:
-    """The token of an `Authorization: Bearer` header; empty if there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    sent = Credentials.of(request)
+    return Credentials(fields.get("user") or sent.user, fields.get("token") or sent.token)

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(default=2 * GIBIBYTE, ge=1)
     max_duration_seconds: int = Field(default=86_400, ge=1)
+    max_bytes_per_user: int | None = Field(default=None, ge=1)
     max_questions_per_request: int = Field(default=1000, ge=1, le=1000)
 
     upload_stall_seconds: float = Field(default=30, gt=0)

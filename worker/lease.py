@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,12 @@ class Lease:
         """Raises: LeaseLost."""
         if self._lost.is_set():
             raise LeaseLost(str(self.job_id))
+
+    def holds(self) -> bool:
+        """Whether the job is still this worker's, by the database's word if that can be had."""
+        with suppress(errors.Unavailable):
+            self._extend()
+        return not self._lost.is_set()
 
     def report(self, progress: float) -> None:
         """Note how far the work is, from 0 to 1; who watches is told at most twice a second.

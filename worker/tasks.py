@@ -93,7 +93,10 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
             log.warning("job %s was taken over by another worker", job_id)
         except errors.QuaverError as error:
             _end(lease, error, again=error.retryable and lease.attempt < place.max_attempts)
-        except Exception:
+        except Exception as error:
+            if not lease.holds():  # Whoever deletes a recording takes its upload away.
+                log.warning("job %s is not wanted any more, and broke off: %r", job_id, error)
+                return
             # A mistake in this program, or a MemoryError, which would end the whole worker if it
             # left the task. The traceback is for the operator, not for the user.
             log.exception("job %s, attempt %d broke off", job_id, lease.attempt)

@@ -10,17 +10,19 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api import downloads, schemas, uploads
+from api import credentials, downloads, schemas, uploads
+from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.openapi import problem, responses
 from api.schemas import AcceptedRecord, StoredRecord
-from shared import errors, jobs, records, users
+from shared import errors, jobs, records
 from shared.models import Job, Record, State
 from shared.tags import Tags
 
 router = APIRouter(tags=["records"])
 
-LARGEST_ID = (1 << 63) - 1
+QUOTA_SECONDS = 3600
+"""What `Retry-After` says to who has reached their quota: waiting alone does not help."""
 
 _FORM = {
     "type": "object",
@@ -153,8 +155,8 @@ async def _take_in(request: Request, services: Services) -> Record:
     """
     record_id = uuid4()
 
-    async def authenticate(sent: uploads.Credentials) -> int:
-        return await services.transact.read(_authenticate, sent)
+    async def authenticate(sent: Credentials) -> int:
+        return await services.transact.read(_admit, sent, services.settings.max_bytes_per_user)
 
     received = await uploads.receive(
         request, partial(services.uploads.create, record_id), _limits(services), authenticate
@@ -172,12 +174,15 @@ def _limits(services: Services) -> uploads.Limits:
     )
 
 
-def _authenticate(session: Session, sent: uploads.Credentials) -> int:
-    try:
-        user_id, token = _user_id(sent.user), UUID(sent.token)
-    except ValueError:
-        user_id, token = 0, UUID(int=0)  # Nobody's: refused after the same steps as all others.
-    users.authenticate(session, user_id, token)
+def _admit(session: Session, sent: Credentials, most_bytes: int | None) -> int:
+    """The user's id. Raises: InvalidCredentials, TooManyRequests."""
+    user_id = credentials.authenticate(session, sent)
+    if most_bytes is not None and records.total_bytes(session, user_id) >= most_bytes:
+        raise errors.TooManyRequests(
+            f"This user's recordings take {most_bytes} bytes, which is all that one user may "
+            "have here. Delete some of them first.",
+            retry_after_seconds=QUOTA_SECONDS,
+        )
     return user_id
 
 
@@ -208,18 +213,9 @@ def _outcome(session: Session, record_id: UUID, user_id: int) -> Record | None:
 def link(record_id: str, user: str) -> tuple[UUID, int]:
     """A link's parts. Raises: RecordNotFound, as for a record that is not there."""
     try:
-        return UUID(record_id), _user_id(user)
+        return UUID(record_id), credentials.user_id(user)
     except ValueError:
         raise errors.RecordNotFound from None
-
-
-def _user_id(text: str) -> int:
-    """Raises: ValueError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
-        raise ValueError(text)
-    if not 0 < int(text) <= LARGEST_ID:
-        raise ValueError(text)
-    return int(text)
 
 
 def stored(session: Session, record_id: UUID, user_id: int) -> tuple[Record, Job]:

@@ -39,9 +39,12 @@ def references(node: Any) -> set[str]:
 def test_everything_there_is_is_described(document: Any) -> None:
     assert set(operations(document)) == {
         "POST /users",
+        "POST /users/{user_id}/token",
         "POST /record",
         "GET /record",
         "HEAD /record",
+        "DELETE /record",
+        "GET /records",
         "GET /record/peaks",
         "HEAD /record/peaks",
         "POST /questions",

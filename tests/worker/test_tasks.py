@@ -105,6 +105,23 @@ def test_a_passing_error_is_tried_again_and_then_fails(
     assert read(database, job_id).state == State.FAILED
 
 
+def test_what_goes_wrong_with_a_job_that_is_not_wanted_any_more_is_no_mistake(
+    database: Database, perform: Perform, job_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(_: Lease) -> None:
+        with database.transaction() as session:
+            jobs.cancel(session, job_id, errors.RecordNotFound("It was deleted."))
+        raise FileNotFoundError("the upload")
+
+    perform(job_id, work)
+
+    error = read(database, job_id).error
+    assert error is not None
+    assert error["detail"] == "It was deleted."
+    assert "not wanted any more" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("mistake", [MemoryError(), ZeroDivisionError("secret detail")])
 def test_a_mistake_is_tried_again_and_tells_users_nothing_of_itself(
     database: Database, perform: Perform, job_id: UUID, mistake: BaseException

@@ -1,0 +1,56 @@
+"""Who is asking: a user's id and token as they were sent, and what is made of them."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy.orm import Session
+
+from shared import users
+
+LARGEST_ID = (1 << 63) - 1
+NOBODY = 0, UUID(int=0)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user's id and token as they were sent: texts that may be anything."""
+
+    user: str
+    token: str
+
+    @classmethod
+    def of(cls, request: Request, *, user: str | None = None) -> "Credentials":
+        """The Bearer header, and the query parameter `user` unless `user` is given."""
+        if user is None:
+            user = request.query_params.get("user", "")
+        return cls(user, _bearer_token(request))
+
+    def parsed(self) -> tuple[int, UUID]:
+        """What they stand for; nobody's, which are refused after the same steps as all others."""
+        try:
+            return user_id(self.user), UUID(self.token)
+        except ValueError:
+            return NOBODY
+
+
+def authenticate(session: Session, sent: Credentials) -> int:
+    """The user's id. Raises: InvalidCredentials."""
+    number, token = sent.parsed()
+    users.authenticate(session, number, token)
+    return number
+
+
+def _bearer_token(request: Request) -> str:
+    """The token of an `Authorization: Bearer` header; empty if there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def user_id(text: str) -> int:
+    """Raises: ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
+        raise ValueError(text)
+    if not 0 < int(text) <= LARGEST_ID:
+        raise ValueError(text)
+    return int(text)

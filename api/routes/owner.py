@@ -1,0 +1,127 @@
+"""What only its owner may do with recordings: GET /records, DELETE /record."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
+from sqlalchemy.orm import Session
+
+from api import credentials, problems
+from api.credentials import Credentials
+from api.dependencies import BaseUrl, Service, Transact
+from api.openapi import responses
+from api.routes.records import link
+from api.schemas import AcceptedRecord, ListedRecord, RecordPage
+from shared import errors, jobs, records
+from shared.models import Job, Record, State
+
+router = APIRouter(tags=["records"])
+
+DEFAULT_LIMIT, MOST_ROWS = 100, 1000
+
+UserParameter = Annotated[str, Query(description="The user's id.")]
+
+
+@router.get(
+    "/records",
+    summary="List a user's recordings",
+    responses=responses(
+        errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable
+    ),
+)
+async def list_records(  # noqa: PLR0917 - FastAPI gives them by name.
+    request: Request,
+    response: Response,
+    transact: Transact,
+    base_url: BaseUrl,
+    user: UserParameter = "",  # noqa: ARG001
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT,
+    after: Annotated[UUID | None, Query(description="The last item's id.")] = None,
+    at: Annotated[
+        AwareDatetime | None, Query(description="Its `created_at`, should it be gone.")
+    ] = None,
+) -> RecordPage:
+    """Newest first, in whatever state, for whoever has the user's token."""
+    user_id, rows = await transact.read(_page, Credentials.of(request), limit + 1, after, at)
+    items = [_item(record, job, request, base_url) for record, job in rows[:limit]]
+    more = len(rows) > limit
+    page = RecordPage(items=items, next=_next(base_url, user_id, limit, items) if more else None)
+    if page.next:
+        response.headers["Link"] = f'<{page.next}>; rel="next"'
+    return page
+
+
+@router.delete(
+    "/record",
+    status_code=204,
+    summary="Delete a recording",
+    responses=responses(
+        errors.InvalidCredentials, errors.RecordNotFound, errors.DatabaseUnavailable
+    ),
+)
+async def delete_record(
+    request: Request,
+    services: Service,
+    record_id: Annotated[str, Query(alias="id")] = "",
+    user: UserParameter = "",
+) -> Response:
+    """Its link ends, its MP3 is gone, and a conversion that is under way is given up."""
+    transact = services.transact
+    await transact.read(credentials.authenticate, Credentials.of(request))
+    record, _ = await transact.read(records.get, *link(record_id, user))
+    # Two transactions: the first has workers let go of the record's rows. Should the second fail,
+    # the record's conversion has failed, and it can be deleted again.
+    await transact(jobs.cancel, record.job_id, errors.RecordNotFound("The recording was deleted."))
+    await transact(records.forget, record.id)
+    await anyio.to_thread.run_sync(services.uploads.delete, record.id)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _page(
+    session: Session, sent: Credentials, limit: int, after: UUID | None, at: datetime | None
+) -> tuple[int, list[tuple[Record, Job]]]:
+    """The user's id, and records. Raises: InvalidCredentials, InvalidRequest."""
+    user_id = credentials.authenticate(session, sent)
+    if after is None:
+        return user_id, records.page(session, user_id, limit=limit)
+    if at is None:
+        at = _created_at(session, after, user_id)
+    return user_id, records.page(session, user_id, limit=limit, after=(at, after))
+
+
+def _created_at(session: Session, record_id: UUID, user_id: int) -> datetime:
+    try:
+        return records.get(session, record_id, user_id)[0].created_at
+    except errors.RecordNotFound:
+        problem = (
+            "names no record of this user; `next` of the page before finds its place all the same"
+        )
+        raise errors.InvalidRequest(
+            f"after: {problem}.", errors=[{"pointer": "#/query/after", "detail": problem}]
+        ) from None
+
+
+def _item(record: Record, job: Job, request: Request, base_url: str) -> ListedRecord:
+    error: dict[str, Any] | None = None
+    if job.error is not None and job.finished_at is not None:
+        error = problems.describe(errors.QuaverError.from_json(job.error), request)
+    return ListedRecord(
+        **AcceptedRecord.of(record, base_url).model_dump(),
+        duration=record.duration_seconds,
+        size=record.size_bytes,
+        filename=record.filename,
+        state=State(job.state),
+        created_at=record.created_at,
+        error=error,
+    )
+
+
+def _next(base_url: str, user_id: int, limit: int, items: list[ListedRecord]) -> str:
+    last = items[-1]
+    place = {"user": user_id, "limit": limit, "after": last.id, "at": last.created_at.isoformat()}
+    return f"{base_url}/records?{urlencode(place)}"
