@@ -1,21 +1,14 @@
 """Requests that take effect once, however often they are sent: `Idempotency-Key`.
 
-::
-
-    with database.transaction() as session:
-        if earlier := idempotency.begin(session, request):
-            return earlier  # Its job, or its answer.
-        ...
-        idempotency.end(session, request, job_id=job.id)
-
 The key is written in the transaction that does what is asked for: there are both or neither,
-whatever dies in between. The same key at the same time waits in `begin` until the first is
-committed, and is then a repeat.
+whatever dies in between. The same key at the same time waits until the first is committed, and is
+then a repeat.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,7 +17,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -53,20 +46,42 @@ class KeyedRequest:
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What came of a request when it was first sent."""
+class Outcome:
+    """What comes of a request: a job, which will have its answer, or the answer itself."""
 
-    job_id: UUID | None
-    answer: Any
-    """In JSON; None if the job has it."""
+    job_id: UUID | None = None
+    answer: Any = None
+    """In JSON. It may hold a secret, and is kept sealed: only the key itself opens it."""
 
 
-def begin(session: Session, request: KeyedRequest) -> Earlier | None:
-    """None if this is the request's first time; it takes effect with this transaction, or not.
+def once(
+    session: Session, request: KeyedRequest | None, act: Callable[[], Outcome]
+) -> tuple[Outcome, bool]:
+    """What comes of a request, and whether that was earlier; if it was not, `act` is done now.
+
+    None is a request without a key.
 
     Raises:
         IdempotencyConflict: another request had this key.
     """
+    if request is None:
+        return act(), False
+    if not _is_first(session, request):
+        return _earlier(session, request), True
+    outcome = act()
+    sealed = None if outcome.answer is None else _seal(outcome.answer, request)
+    values = {"job_id": outcome.job_id, "sealed": sealed}
+    session.execute(update(IdempotencyKey).where(_is(request)).values(**values))
+    return outcome, False
+
+
+def forget_old(session: Session) -> None:
+    session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.created_at < func.clock_timestamp() - KEPT)
+    )
+
+
+def _is_first(session: Session, request: KeyedRequest) -> bool:
     first = (
         insert(IdempotencyKey)
         .values(key_sha256=request.key_sha256, request_sha256=request.digest)
@@ -83,32 +98,17 @@ def begin(session: Session, request: KeyedRequest) -> Earlier | None:
         )
         .returning(IdempotencyKey.key_sha256)
     )
-    if session.execute(first).one_or_none():
-        return None
+    return session.execute(first).one_or_none() is not None
+
+
+def _earlier(session: Session, request: KeyedRequest) -> Outcome:
     row = session.scalars(select(IdempotencyKey).where(_is(request))).one()
     if row.request_sha256 != request.digest:
         raise errors.IdempotencyConflict
-    return Earlier(row.job_id, _unseal(row.sealed, request) if row.sealed else None)
+    return Outcome(row.job_id, _unseal(row.sealed, request))
 
 
-def end(
-    session: Session, request: KeyedRequest, *, job_id: UUID | None = None, answer: Any = None
-) -> None:
-    """Keep what came of a request, in the transaction that began it: its job, or its answer.
-
-    An answer may hold a secret: it is kept sealed, and only the key itself opens it.
-    """
-    sealed = None if answer is None else _seal(answer, request)
-    session.execute(update(IdempotencyKey).where(_is(request)).values(job_id=job_id, sealed=sealed))
-
-
-def forget_old(session: Session) -> None:
-    session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.created_at < func.clock_timestamp() - KEPT)
-    )
-
-
-def _is(request: KeyedRequest) -> Any:
+def _is(request: KeyedRequest) -> ColumnElement[bool]:
     return IdempotencyKey.key_sha256 == request.key_sha256
 
 
@@ -117,7 +117,9 @@ def _seal(answer: Any, request: KeyedRequest) -> bytes:
     return salt + nonce + _cipher(request, salt).encrypt(nonce, json.dumps(answer).encode(), None)
 
 
-def _unseal(sealed: bytes, request: KeyedRequest) -> Any:
+def _unseal(sealed: bytes | None, request: KeyedRequest) -> Any:
+    if sealed is None:
+        return None
     salt, rest = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
     nonce, text = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
     return json.loads(_cipher(request, salt).decrypt(nonce, text, None))

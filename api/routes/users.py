@@ -1,17 +1,18 @@
 """POST /users and POST /users/{id}/token."""
 
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from api import openapi
+from api import idempotency, openapi
 from api.credentials import Credentials
 from api.dependencies import Transact, json_body
+from api.idempotency import REPLAYED
 from api.openapi import responses
 from api.schemas import CreatedUser, NewUser, RenewedToken
 from shared import errors, users
+from shared.idempotency import KeyedRequest, Outcome, once
 
 router = APIRouter(tags=["users"])
 
@@ -24,6 +25,7 @@ router = APIRouter(tags=["users"])
         errors.MalformedRequest,
         errors.InvalidRequest,
         errors.NameTaken,
+        errors.IdempotencyConflict,
         errors.UploadTooSlow,
         errors.UploadTooLarge,
         errors.UnsupportedMediaType,
@@ -32,23 +34,55 @@ router = APIRouter(tags=["users"])
     openapi_extra=openapi.json_body(NewUser),
 )
 async def create_user(
-    new: Annotated[NewUser, Depends(json_body(NewUser))], transact: Transact
+    new: Annotated[NewUser, Depends(json_body(NewUser))],
+    response: Response,
+    transact: Transact,
+    key: idempotency.Key = None,
 ) -> CreatedUser:
     """The token is shown this once; the service keeps only its digest."""
-    user_id, token = await transact(users.create, new.name)
-    return CreatedUser(id=user_id, token=token)
+    request = idempotency.keyed(key, "POST /users", new.name)
+    outcome, was_earlier = await transact(_create, new.name, request)
+    if was_earlier:
+        response.headers.update(REPLAYED)
+    return CreatedUser.model_validate(outcome.answer)
 
 
 @router.post(
     "/users/{user_id}/token",
     summary="Replace a token",
-    responses=responses(errors.InvalidCredentials, errors.DatabaseUnavailable),
+    responses=responses(
+        errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable
+    ),
 )
-async def renew_token(user_id: str, request: Request, transact: Transact) -> RenewedToken:
+async def renew_token(
+    user_id: str,
+    request: Request,
+    response: Response,
+    transact: Transact,
+    key: idempotency.Key = None,
+) -> RenewedToken:
     """With the old token as the Bearer header; from now on the new one is asked for."""
-    return RenewedToken(token=await transact(_renew, Credentials.of(request, user=user_id)))
+    sent = Credentials.of(request, user=user_id)
+    # The token is a part of what the key is for: who has another one learns nothing of this one.
+    keyed = idempotency.keyed(key, f"POST /users/token {sent.user} {sent.token}")
+    outcome, was_earlier = await transact(_renew, sent, keyed)
+    if was_earlier:
+        response.headers.update(REPLAYED)
+    return RenewedToken.model_validate(outcome.answer)
 
 
-def _renew(session: Session, sent: Credentials) -> UUID:
-    user_id, token = sent.parsed()
-    return users.renew_token(session, user_id, token)
+def _create(session: Session, name: str, request: KeyedRequest | None) -> tuple[Outcome, bool]:
+    def create() -> Outcome:
+        user_id, token = users.create(session, name)
+        return Outcome(answer={"id": user_id, "token": str(token)})
+
+    return once(session, request, create)
+
+
+def _renew(
+    session: Session, sent: Credentials, request: KeyedRequest | None
+) -> tuple[Outcome, bool]:
+    def renew() -> Outcome:
+        return Outcome(answer={"token": str(users.renew_token(session, *sent.parsed()))})
+
+    return once(session, request, renew)

@@ -1,8 +1,7 @@
 """A request's effect is there once, or not at all."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,21 +12,21 @@ from sqlalchemy.orm import Session
 
 from shared import errors, idempotency, jobs
 from shared.database import Database
-from shared.idempotency import Earlier, KeyedRequest
+from shared.idempotency import KeyedRequest, Outcome
 from shared.models import IdempotencyKey, Job
 
 REQUEST = KeyedRequest("a key", "/questions", b"three questions")
 
 
-def ask(database: Database, request: KeyedRequest = REQUEST) -> tuple[UUID, bool]:
-    """The job that a request led to, and whether that was earlier."""
+def ask(database: Database, request: KeyedRequest | None = REQUEST) -> tuple[UUID | None, bool]:
+    """The job that a request leads to, and whether it did so earlier."""
     with database.transaction() as session:
-        if earlier := idempotency.begin(session, request):
-            assert earlier.job_id is not None
-            return earlier.job_id, True
-        job_id = jobs.create(session, jobs.COLLECT, {"count": 3}).id
-        idempotency.end(session, request, job_id=job_id)
-        return job_id, False
+
+        def create() -> Outcome:
+            return Outcome(jobs.create(session, jobs.COLLECT, {"count": 3}).id)
+
+        outcome, was_earlier = idempotency.once(session, request, create)
+        return outcome.job_id, was_earlier
 
 
 def count_jobs(database: Database) -> int:
@@ -72,32 +71,39 @@ def test_of_many_at_once_one_takes_effect(database: Database) -> None:
 
 def test_what_was_rolled_back_did_not_happen(database: Database) -> None:
     with suppress(ZeroDivisionError), database.transaction() as session:
-        idempotency.begin(session, REQUEST)
+        idempotency.once(session, REQUEST, Outcome)
         _ = 1 / 0
 
     assert ask(database)[1] is False
 
 
-@contextmanager
-def answered(database: Database, request: KeyedRequest) -> Iterator[Session]:
-    with database.transaction() as session:
-        assert idempotency.begin(session, request) is None
-        idempotency.end(session, request, answer={"token": "7f0c"})
-    with database.transaction() as session:
-        yield session
+def test_without_a_key_each_request_is_another(database: Database) -> None:
+    first, second = ask(database, None), ask(database, None)
+
+    assert first != second
+
+
+def answer(session: Session, text: str) -> Any:
+    outcome, _ = idempotency.once(session, REQUEST, lambda: Outcome(answer={"token": text}))
+    return outcome.answer
 
 
 def test_an_answer_is_given_again(database: Database) -> None:
-    with answered(database, REQUEST) as session:
-        assert idempotency.begin(session, REQUEST) == Earlier(None, {"token": "7f0c"})
+    with database.transaction() as session:
+        answer(session, "7f0c")
+
+    with database.transaction() as session:
+        assert answer(session, "another") == {"token": "7f0c"}
 
 
 def test_the_database_holds_neither_key_nor_answer(database: Database) -> None:
-    with answered(database, REQUEST) as session:
+    with database.transaction() as session:
+        answer(session, "7f0c")
         row = session.scalars(select(IdempotencyKey)).one()
 
-        assert b"7f0c" not in (row.sealed or b"7f0c")
-        assert b"a key" not in row.key_sha256
+    assert row.sealed is not None
+    assert b"7f0c" not in row.sealed
+    assert b"a key" not in row.key_sha256
 
 
 def test_after_a_day_it_is_another_request(database: Database) -> None:
