@@ -71,7 +71,9 @@ def _services(settings: Settings, database_url: str, redis_url: str) -> Services
         transact=transact,
         queue=Queue(Hints(celery_app(redis_url))),
         waiter=Waiter(
-            partial(signals.listen, redis_url), lambda job_ids: transact.read(final_ids, job_ids)
+            partial(signals.listen, redis_url),
+            lambda job_ids: transact.read(final_ids, job_ids),
+            partial(signals.announced, redis_url),
         ),
         uploads=store.from_url(settings.uploads),
         broker_url=redis_url,

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.waiting import Waiter
-from shared import crashpoints, errors
+from shared import crashpoints, errors, jobs
 from shared.database import Database
 from shared.jobs import Hints
 from shared.settings import Settings
@@ -124,18 +124,20 @@ class Services:
     async def outcome(
         self,
         job_id: UUID,
+        kind: str,
         within_seconds: float,
         read: Callable[Concatenate[Session, P], T | None],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T | None:
-        """What `read` says of a job once it has ended; None if it has not, or cannot be read now.
+        """What `read` says of a job once it has ended; None if it has not, or cannot for now.
 
         `read` returns None for a job that has not ended. The job is accepted by now: "try again"
         would be the wrong answer, whatever happens here.
         """
         deadline = time.monotonic() + within_seconds
-        while await self.waiter.ended(job_id, deadline - time.monotonic()):
+        workers = jobs.workers_of(kind)
+        while await self.waiter.ended(job_id, deadline - time.monotonic(), by=workers):
             try:
                 outcome = await self.transact.read(read, *args, **kwargs)
             except errors.DatabaseUnavailable:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from uuid import UUID
@@ -22,36 +22,55 @@ GATHER_SECONDS = 0.1
 
 RETRY_SECONDS = 1
 
+LOOK_SECONDS = 3
+LOOK_TIMEOUT_SECONDS = 2
+LOOKS = 3
+"""Workers that are not there so often in turn are away: the launcher needs a few seconds to start
+one again, and a worker to find a broker that was. Looks are counted and not seconds, so that an API
+which itself stood still accuses nobody."""
+
+LAST_SECONDS = 1
+"""For the row to be read, where the workers are away: the job may have ended before that."""
+
 
 class Waiter:
     """Knows which jobs are waited for, listens to signals, and reads rows to see who is done.
 
     `listen` yields signals and, when it begins, None. `find_ended` says which of some jobs have
     ended: it is asked at the beginning, when signals may have been lost, and now and then.
+    `look_for` says which groups of workers are there; nobody waits for those that are not.
     """
 
     def __init__(
         self,
         listen: Callable[[], AsyncIterator[Signal | None]],
         find_ended: Callable[[Iterable[UUID]], Awaitable[set[UUID]]],
+        look_for: Callable[[], Awaitable[set[str]]],
     ) -> None:
         self._listen = listen
         self._find_ended = find_ended
+        self._look_for = look_for
+        self._misses: Counter[str] = Counter()
         self._waiting: defaultdict[UUID, set[asyncio.Future[bool]]] = defaultdict(set)
+        self._waiting_for: defaultdict[str, set[asyncio.Future[bool]]] = defaultdict(set)
         self._suspects: set[UUID] = set()
         self._suspicion = asyncio.Event()
         self._is_closing = False
 
-    async def ended(self, job_id: UUID, within_seconds: float) -> bool:
+    async def ended(self, job_id: UUID, within_seconds: float, *, by: str) -> bool:
         """Whether the job ends within this time, by a worker's word or by its row.
 
         The row has to be read anyway for what became of the job; so a worker's word is enough to
-        read it, and not enough to believe.
+        read it, and not enough to believe. If the workers of the group `by` are away, or no hint
+        can reach them, it will not end before long: that is said at once.
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._is_closing:
             return False
+        if self._is_away(by):
+            within_seconds = min(within_seconds, LAST_SECONDS)
         self._waiting[job_id].add(future)
+        self._waiting_for[by].add(future)
         # Registered first, read second: an end between the two is seen by the one or the other.
         self._suspect({job_id})
         try:
@@ -60,14 +79,14 @@ class Waiter:
         except TimeoutError:
             return False
         finally:
+            self._waiting_for[by].discard(future)
             self._forget(job_id, future)
 
     def release(self) -> None:
         """Let nobody wait any longer, now or later: the process is about to stop."""
         self._is_closing = True
-        for future in (future for futures in self._waiting.values() for future in futures):
-            if not future.done():
-                future.set_result(False)
+        for futures in self._waiting_for.values():
+            _tell(futures, has_ended=False)
 
     async def run(self) -> None:
         """Serve all that wait, until cancelled."""
@@ -75,6 +94,7 @@ class Waiter:
             tasks.create_task(self._follow_signals())
             tasks.create_task(self._recheck())
             tasks.create_task(self._read_rows())
+            tasks.create_task(self._look_for_workers())
 
     async def _follow_signals(self) -> None:
         while True:
@@ -114,9 +134,7 @@ class Waiter:
                 self._wake(job_id)
 
     def _wake(self, job_id: UUID) -> None:
-        for future in self._waiting.get(job_id, ()):
-            if not future.done():
-                future.set_result(True)
+        _tell(self._waiting.get(job_id, ()), has_ended=True)
 
     async def _find_ended_of(self, suspects: set[UUID]) -> set[UUID]:
         """Nobody has ended while rows cannot be read; they are suspects again a moment later.
@@ -133,7 +151,36 @@ class Waiter:
         self._suspect(suspects)
         return set()
 
+    async def _look_for_workers(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            there = await self._find_there()
+            for group, futures in self._waiting_for.items():
+                self._misses[group] = 0 if group in there else self._misses[group] + 1
+                if self._misses[group] == LOOKS:
+                    _tell(futures, has_ended=False)
+
+    async def _find_there(self) -> set[str]:
+        """Without a broker nobody is: whatever the workers are doing, they get no hints."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+                return await self._look_for()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("no word of the workers: %r", error)
+        except Exception:
+            log.exception("no word of the workers")
+        return set()
+
+    def _is_away(self, group: str) -> bool:
+        return self._misses[group] >= LOOKS
+
     def _forget(self, job_id: UUID, future: asyncio.Future[bool]) -> None:
         self._waiting[job_id].discard(future)
         if not self._waiting[job_id]:
             del self._waiting[job_id]
+
+
+def _tell(futures: Iterable[asyncio.Future[bool]], *, has_ended: bool) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(has_ended)

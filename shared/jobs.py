@@ -51,6 +51,11 @@ KINDS = (CONVERT, ENCODE_SEGMENT, COLLECT)
 log = logging.getLogger(__name__)
 
 
+def workers_of(kind: str) -> str:
+    """The group of workers that does such jobs: `records` or `questions`."""
+    return kind.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Claim:
     """The right to work on a job, for as long as its lease is extended."""

@@ -54,7 +54,9 @@ async def store_questions(
     job = await services.transact(jobs.create, jobs.COLLECT, {"count": wanted.questions_num})
     services.queue.hint(job.id, jobs.COLLECT)
     seconds = settings.questions_wait_seconds
-    previous: Question | Nothing | None = await services.outcome(job.id, seconds, _outcome, job.id)
+    previous: Question | Nothing | None = await services.outcome(
+        job.id, jobs.COLLECT, seconds, _outcome, job.id
+    )
     if previous is None:
         return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
     return previous

@@ -98,7 +98,9 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
         record = await _take_in(request, services)
     services.queue.hint(record.job_id, jobs.CONVERT)
     seconds = services.settings.record_wait_seconds
-    stored = await services.outcome(record.job_id, seconds, _outcome, record.id, record.user_id)
+    stored = await services.outcome(
+        record.job_id, jobs.CONVERT, seconds, _outcome, record.id, record.user_id
+    )
     if stored is None:
         return schemas.still_at_work(AcceptedRecord.of(record, base_url))
     answer = StoredRecord.of(stored, base_url)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import dependencies
 from api.dependencies import Services, Transactions
-from shared import errors, users
+from shared import errors, jobs, users
 from shared.database import Database
 from shared.models import User
 
@@ -54,7 +54,7 @@ def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: D
     readings = iter([None, "done"])
     twice_woken = services(database, [True, True])
 
-    outcome = asyncio.run(twice_woken.outcome(UUID(int=1), 60, lambda _: next(readings)))
+    outcome = asyncio.run(twice_woken.outcome(UUID(int=1), jobs.CONVERT, 60, lambda _: next(readings)))
 
     assert outcome == "done"
 
@@ -62,6 +62,6 @@ def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: D
 def test_who_is_not_woken_in_time_has_no_outcome(database: Database) -> None:
     never_woken = services(database, [False])
 
-    outcome = asyncio.run(never_woken.outcome(UUID(int=1), 0, lambda _: "done"))
+    outcome = asyncio.run(never_woken.outcome(UUID(int=1), jobs.CONVERT, 0, lambda _: "done"))
 
     assert outcome is None

@@ -28,8 +28,11 @@ class Workers:
         self.trouble: list[Exception] = []
         """What the next queries fail with."""
         self.listened = 0
+        self.there: set[str] | Exception = {"records"}
+        """Who is found at work, or why nobody is."""
+        self.looks = 0
         self._signals: asyncio.Queue[Signal | Exception | None] = asyncio.Queue()
-        self.waiter = Waiter(self._listen, self._find_ended)
+        self.waiter = Waiter(self._listen, self._find_ended, self._look)
 
     def end(self, *job_ids: UUID, state: State = State.DONE, silently: bool = False) -> None:
         self.ended.update(job_ids)
@@ -58,6 +61,14 @@ class Workers:
             raise self.trouble.pop(0)
         return ended
 
+    async def _look(self) -> set[str]:
+        self.looks += 1
+        async with self._queried:
+            self._queried.notify_all()
+        if isinstance(self.there, Exception):
+            raise self.there
+        return self.there
+
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         running = asyncio.create_task(self.waiter.run())
@@ -68,12 +79,19 @@ class Workers:
             with suppress(asyncio.CancelledError):
                 await running
 
-    def wait(self, job_id: UUID = JOB, within_seconds: float = 10) -> asyncio.Task[bool]:
-        return asyncio.create_task(self.waiter.ended(job_id, within_seconds))
+    def wait(
+        self, job_id: UUID = JOB, within_seconds: float = 10, by: str = "records"
+    ) -> asyncio.Task[bool]:
+        return asyncio.create_task(self.waiter.ended(job_id, within_seconds, by=by))
 
     async def was_asked(self, times: int = 1) -> None:
         async with self._queried:
             await self._queried.wait_for(lambda: len(self.queries) >= times)
+
+    async def were_looked_for(self, times: int) -> None:
+        times += self.looks
+        async with self._queried:
+            await self._queried.wait_for(lambda: self.looks >= times)
 
 
 Scenario = Callable[[Workers], Coroutine[Any, Any, None]]
@@ -81,9 +99,10 @@ Scenario = Callable[[Workers], Coroutine[Any, Any, None]]
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No re-reading by itself, and no pause after a failure."""
+    """No re-reading by itself, no pause after a failure, and hardly one between looks."""
     monkeypatch.setattr(waiting, "RECHECK_SECONDS", 1_000)
     monkeypatch.setattr(waiting, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.01)
 
 
 def play(scenario: Scenario) -> Workers:
@@ -231,14 +250,79 @@ def test_who_stops_waiting_is_forgotten() -> None:
     assert play(scenario).waiter._waiting == {}
 
 
+@pytest.mark.parametrize("there", [{"questions"}, RedisError("gone"), ValueError("a bug")])
+def test_nobody_waits_for_workers_that_are_away(there: set[str] | Exception) -> None:
+    async def scenario(workers: Workers) -> None:
+        waiting = workers.wait(within_seconds=1_000)
+        workers.there = there
+
+        assert not await waiting
+
+    assert play(scenario).looks >= waiting.LOOKS
+
+
+def test_nobody_waits_for_workers_whom_a_frozen_broker_hides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_TIMEOUT_SECONDS", 0.01)
+
+    async def scenario(workers: Workers) -> None:
+        monkeypatch.setattr(workers.waiter, "_look_for", asyncio.Event().wait)
+
+        assert not await workers.wait(within_seconds=1_000)
+
+    play(scenario)
+
+
+def test_other_workers_are_waited_for() -> None:
+    async def scenario(workers: Workers) -> None:
+        others, theirs = workers.wait(by="questions"), workers.wait(UUID(int=2))
+        workers.there = {"records"}
+        assert not await others
+
+        workers.end(UUID(int=2))
+
+        assert await theirs
+
+    play(scenario)
+
+
+def test_what_has_ended_is_read_though_the_workers_are_away() -> None:
+    async def scenario(workers: Workers) -> None:
+        workers.there = set()
+        assert not await workers.wait(within_seconds=1_000)
+
+        workers.end(JOB, silently=True)
+
+        assert await workers.wait(within_seconds=1_000)
+
+    play(scenario)
+
+
+def test_workers_that_are_back_are_waited_for_again() -> None:
+    async def scenario(workers: Workers) -> None:
+        workers.there = set()
+        assert not await workers.wait(within_seconds=1_000)
+        workers.there = {"records"}
+        await workers.were_looked_for(2)
+
+        waiting = workers.wait(within_seconds=1_000)
+        await workers.was_asked(len(workers.queries) + 1)
+        workers.end(JOB)
+
+        assert await waiting
+
+    play(scenario)
+
+
 def test_who_waits_is_released_before_the_process_stops() -> None:
     async def check(workers: Workers) -> None:
-        waiting = asyncio.create_task(workers.waiter.ended(JOB, 60))
+        waiting = asyncio.create_task(workers.waiter.ended(JOB, 60, by="records"))
         await asyncio.sleep(0)
 
         workers.waiter.release()
 
         assert await waiting is False
-        assert await workers.waiter.ended(JOB, 60) is False
+        assert await workers.waiter.ended(JOB, 60, by="records") is False
 
     asyncio.run(check(Workers()))
