@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
@@ -42,7 +43,8 @@ class Transactions:
 
     def __init__(self, database: Database, *, at_once: int) -> None:
         self._database = database
-        self._threads = anyio.CapacityLimiter(at_once)
+        self._places = asyncio.Semaphore(at_once)
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="database")
 
     async def __call__(
         self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
@@ -78,15 +80,24 @@ class Transactions:
                 return result
 
         try:
-            with anyio.fail_after(DATABASE_SECONDS):
-                # A frozen server answers nobody: the thread is left to wait for it alone.
-                return await anyio.to_thread.run_sync(
-                    run, abandon_on_cancel=True, limiter=self._threads
-                )
+            async with asyncio.timeout(DATABASE_SECONDS):
+                await self._places.acquire()
+                return await self._in_thread(run)
         except TimeoutError:
             raise errors.DatabaseUnavailable from None
         finally:
             is_abandoned.set()
+
+    async def _in_thread(self, run: Callable[[], T]) -> T:
+        """Give the place back when the thread has ended, even if nobody waits for it any more.
+
+        A frozen server answers nobody: threads are left to wait for it alone. But no others are
+        started meanwhile, however many ask: those of a minute could be thousands.
+        """
+        loop = asyncio.get_running_loop()
+        running = self._threads.submit(run)
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._places.release))
+        return await asyncio.wrap_future(running)
 
 
 class Queue:

@@ -1,6 +1,7 @@
 """Transactions in threads, when the database takes too long."""
 
 import asyncio
+import itertools
 import threading
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
@@ -38,6 +39,28 @@ def test_what_was_given_up_is_not_stored_later(
     asyncio.run(give_up())
 
 
+def test_no_more_threads_wait_than_may_work(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "DATABASE_SECONDS", 0.1)
+    transact = Transactions(database, at_once=2)
+    begun, thawed = itertools.count(), threading.Event()
+
+    def freeze(_: Session) -> None:
+        next(begun)
+        assert thawed.wait(10)
+
+    async def ask_a_frozen_server() -> None:
+        for _ in range(5):
+            with pytest.raises(errors.DatabaseUnavailable):
+                await transact.read(freeze)
+        thawed.set()
+
+    asyncio.run(ask_a_frozen_server())
+
+    assert next(begun) == 2
+
+
 def services(database: Database, woken: list[bool]) -> Services:
     """Services whose waiter wakes whoever waits, as often as said here."""
     return Services(
@@ -54,7 +77,9 @@ def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: D
     readings = iter([None, "done"])
     twice_woken = services(database, [True, True])
 
-    outcome = asyncio.run(twice_woken.outcome(UUID(int=1), jobs.CONVERT, 60, lambda _: next(readings)))
+    outcome = asyncio.run(
+        twice_woken.outcome(UUID(int=1), jobs.CONVERT, 60, lambda _: next(readings))
+    )
 
     assert outcome == "done"
 
