@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
@@ -64,6 +65,10 @@ class Transactions:
         return await self._run(
             self._database.statements, lambda session: work(session, *args, **kwargs)
         )
+
+    async def check(self) -> None:
+        """Raises: DatabaseUnavailable, if no transaction would have a chance."""
+        await self.read(lambda session: session.execute(select(1)))
 
     async def _run(
         self, begin: Callable[[], AbstractContextManager[Session]], work: Callable[[Session], T]

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -57,16 +58,21 @@ class Received:
     wav: Wav
 
 
-Authenticate = Callable[[Credentials], Awaitable[int]]
-"""The user's id as a number. Raises: InvalidCredentials."""
+Create = Callable[[int], Upload]
+"""Begins an upload of about so many bytes. Raises: StorageFull."""
 
 
-async def receive(
-    request: Request,
-    create_upload: Callable[[], Upload],
-    limits: Limits,
-    authenticate: Authenticate,
-) -> Received:
+@dataclass(frozen=True)
+class Gate:
+    """Where clients say who they are."""
+
+    authenticate: Callable[[Credentials], Awaitable[int]]
+    """The user's id as a number. Raises: InvalidCredentials, DatabaseUnavailable."""
+    check: Callable[[], Awaitable[None]]
+    """Raises: DatabaseUnavailable, as long as nobody can be let in."""
+
+
+async def receive(request: Request, create_upload: Create, limits: Limits, gate: Gate) -> Received:
     """Take in the WAV of a request, be it a form or the plain bytes, and make it durable.
 
     Credentials are checked as soon as they are known and before anything is kept, the WAV as soon
@@ -74,17 +80,18 @@ async def receive(
 
     Raises:
         UploadTooLarge, UploadTooSlow, MalformedRequest, InvalidRequest, InvalidCredentials,
-        NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
+        NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull, DatabaseUnavailable.
     """
     boundary = forms.boundary(request)
     overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
-    limits.check_size((_content_length(request) or 0) - overhead_bytes)
-    file = File(create_upload, limits)
+    expected_bytes = max(0, (_content_length(request) or 0) - overhead_bytes)
+    limits.check_size(expected_bytes)
+    file = File(partial(create_upload, expected_bytes), limits)
     try:
         if boundary is None:
-            return await _receive_plain(request, file, limits, authenticate)
+            return await _receive_plain(request, file, limits, gate)
         form = forms.Form(boundary, file.feed)
-        return await _receive_form(request, form, file, limits, authenticate)
+        return await _receive_form(request, form, file, limits, gate)
     finally:
         # In a thread, for it takes a tenth of a second to unlink a gigabyte; to its end, whatever
         # becomes of the request.
@@ -92,10 +99,8 @@ async def receive(
             await anyio.to_thread.run_sync(file.discard)
 
 
-async def _receive_plain(
-    request: Request, file: "File", limits: Limits, authenticate: Authenticate
-) -> Received:
-    user_id = await authenticate(_credentials(request, {}))
+async def _receive_plain(request: Request, file: "File", limits: Limits, gate: Gate) -> Received:
+    user_id = await gate.authenticate(_credentials(request, {}))
     async for block in _body(request, limits):
         file.feed(block)
         await file.drain()
@@ -104,20 +109,25 @@ async def _receive_plain(
 
 
 async def _receive_form(
-    request: Request, form: forms.Form, file: "File", limits: Limits, authenticate: Authenticate
+    request: Request, form: forms.Form, file: "File", limits: Limits, gate: Gate
 ) -> Received:
     user_id: int | None = None
     if _knows_credentials(request, {}):
         # Nothing has been asked of the client yet: if it waits for a 100, it sends no byte.
-        user_id = await authenticate(_credentials(request, {}))
+        user_id = await gate.authenticate(_credentials(request, {}))
+    is_open = False
     async for block in _body(request, limits):
         form.feed(block)
         if user_id is None and _knows_credentials(request, form.fields):
-            user_id = await authenticate(_credentials(request, form.fields))
+            user_id = await gate.authenticate(_credentials(request, form.fields))
+        elif user_id is None and not is_open:
+            # Who says only behind the file who they are would send all of it in vain.
+            await gate.check()
+            is_open = True
         await file.drain()
     form.close()
     if user_id is None:
-        user_id = await authenticate(_credentials(request, form.fields))
+        user_id = await gate.authenticate(_credentials(request, form.fields))
     return Received(user_id, form.filename, await file.close())
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from uuid import UUID
 from shared import crashpoints, errors
 
 PART = ".part"
+PROBE_BYTES = 64 * 1024
+"""As many as a recording of a second has: where one byte fits, that may be all."""
 
 
 class Upload(Protocol):
@@ -37,7 +40,8 @@ class Upload(Protocol):
 class UploadStore(Protocol):
     """Keeps uploads by id. Its methods block, and may be called from any thread."""
 
-    def create(self, upload_id: UUID) -> Upload: ...
+    def create(self, upload_id: UUID, *, expected_bytes: int = 0) -> Upload:
+        """Begin an upload. Raises: StorageFull, also where so much would not fit."""
 
     def open(self, upload_id: UUID) -> BinaryIO:
         """The bytes of a committed upload. Raises: FileNotFoundError."""
@@ -49,7 +53,7 @@ class UploadStore(Protocol):
         """All uploads, arriving ones included, with the seconds since they were last written."""
 
     def check(self) -> None:
-        """Raises an OSError when nothing can be stored here."""
+        """Raises StorageFull, or an OSError, when nothing can be stored here."""
 
 
 class FolderStore:
@@ -59,7 +63,11 @@ class FolderStore:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def create(self, upload_id: UUID) -> "FolderUpload":
+    def create(self, upload_id: UUID, *, expected_bytes: int = 0) -> "FolderUpload":
+        # Room is kept for nobody, so it may get full all the same. But what cannot fit is refused
+        # before it takes the room that others still have use for.
+        if shutil.disk_usage(self._folder).free < expected_bytes:
+            raise _full()
         with storage_errors():
             return FolderUpload(self._path(upload_id))
 
@@ -80,8 +88,8 @@ class FolderStore:
 
     def check(self) -> None:
         # It has no name, or one of its own: two checks at once must not see each other's.
-        with TemporaryFile(dir=self._folder) as probe:
-            probe.write(b"x")
+        with storage_errors(), TemporaryFile(dir=self._folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
 
     def _path(self, upload_id: UUID) -> Path:
         return self._folder / str(upload_id)
@@ -149,5 +157,9 @@ def storage_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise errors.StorageFull(retry_after_seconds=60) from error
+            raise _full() from error
         raise
+
+
+def _full() -> errors.StorageFull:
+    return errors.StorageFull(retry_after_seconds=60)

@@ -6,8 +6,6 @@ from collections.abc import Awaitable
 import anyio.to_thread
 from fastapi import APIRouter
 from redis import RedisError
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from api.dependencies import Service, Services
 from api.openapi import responses
@@ -17,7 +15,7 @@ from shared import errors, signals
 router = APIRouter(tags=["health"])
 
 CHECK_SECONDS = 5
-OK = "ok"
+OK, UNKNOWN = "ok", "unknown"
 
 
 @router.get("/health/live", summary="Is this process alive?")
@@ -32,25 +30,27 @@ async def live() -> Live:
 )
 async def ready(services: Service) -> Ready:
     database, uploads, (broker, workers) = await asyncio.gather(
-        _check(services.transact.read(_ask)),
+        _check(services.transact.check()),
         _check(anyio.to_thread.run_sync(services.uploads.check, abandon_on_cancel=True)),
         _check_workers(services),
     )
     checks = {"database": database, "broker": broker, "uploads": uploads, "workers": workers}
-    away = [name for name, finding in checks.items() if finding != OK]
+    away = [f"{name} ({found})" for name, found in checks.items() if found not in {OK, UNKNOWN}]
     if away:
-        raise errors.NotReady(f"Not working: {', '.join(away)}.", checks=checks)
+        raise errors.NotReady(
+            f"Not working: {', '.join(away)}. What needs that is refused, or accepted and done "
+            "later; what does not goes on. The logs say more.",
+            checks=checks,
+        )
     return Ready(checks=checks)
-
-
-def _ask(session: Session) -> None:
-    session.execute(select(1))
 
 
 async def _check(asking: Awaitable[object]) -> str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await asking
+    except errors.StorageFull:
+        return "full"
     except (errors.QuaverError, OSError, TimeoutError):
         return "unavailable"
     return OK
@@ -62,6 +62,6 @@ async def _check_workers(services: Services) -> tuple[str, str]:
         async with asyncio.timeout(CHECK_SECONDS):
             present = await signals.announced(services.broker_url)
     except (RedisError, OSError, TimeoutError):
-        return "unavailable", "unknown"
+        return "unavailable", UNKNOWN
     missing = {"records", "questions"} - present
     return OK, f"none for {' and '.join(sorted(missing))}" if missing else OK

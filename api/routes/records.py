@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -17,6 +16,7 @@ from api.openapi import problem, responses
 from api.schemas import AcceptedRecord, StoredRecord
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
+from shared.store import Upload
 from shared.tags import Tags
 
 router = APIRouter(tags=["records"])
@@ -160,9 +160,11 @@ async def _take_in(request: Request, services: Services) -> Record:
     async def authenticate(sent: Credentials) -> int:
         return await services.transact.read(_admit, sent, services.settings.max_bytes_per_user)
 
-    received = await uploads.receive(
-        request, partial(services.uploads.create, record_id), _limits(services), authenticate
-    )
+    def create(expected_bytes: int) -> Upload:
+        return services.uploads.create(record_id, expected_bytes=expected_bytes)
+
+    gate = uploads.Gate(authenticate, services.transact.check)
+    received = await uploads.receive(request, create, _limits(services), gate)
     return await services.transact(_accept, record_id, received)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -94,6 +95,18 @@ def test_a_full_disk_is_told_as_such(uploads: FolderStore, monkeypatch: pytest.M
         upload.commit()
     upload.discard()
     assert list(uploads.ages()) == []
+
+
+def test_an_upload_that_will_not_fit_is_refused_before_it_begins(
+    uploads: FolderStore, tmp_path: Path
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+
+    with pytest.raises(errors.StorageFull):
+        uploads.create(uuid4(), expected_bytes=2 * free)
+
+    assert list(uploads.ages()) == []
+    uploads.create(uuid4(), expected_bytes=free // 2).discard()
 
 
 def test_a_store_that_cannot_be_written_to_fails_its_check(tmp_path: Path) -> None:
