@@ -1,6 +1,7 @@
 """Request and response bodies as the contract has them."""
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
@@ -152,9 +153,11 @@ def job_url(job_id: UUID, base_url: str) -> str:
     return f"{base_url}/jobs/{job_id}"
 
 
-def still_at_work(accepted: AcceptedRecord | AcceptedJob) -> JSONResponse:
+def still_at_work(
+    accepted: AcceptedRecord | AcceptedJob, headers: Mapping[str, str]
+) -> JSONResponse:
     """The 202 of a job that goes on."""
-    headers = {"Location": accepted.job, "Retry-After": "5"}
+    headers = {"Location": accepted.job, "Retry-After": "5", **headers}
     return JSONResponse(accepted.model_dump(mode="json"), HTTPStatus.ACCEPTED, headers)
 
 

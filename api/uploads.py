@@ -5,6 +5,7 @@ credentials or at the first bytes.
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Received:
     user_id: int
     filename: str
     wav: Wav
+    sha256: bytes
+    """Of the bytes as they came; empty unless it was asked for."""
 
 
 Create = Callable[[int], Upload]
@@ -72,7 +75,9 @@ class Gate:
     """Raises: DatabaseUnavailable, as long as nobody can be let in."""
 
 
-async def receive(request: Request, create_upload: Create, limits: Limits, gate: Gate) -> Received:
+async def receive(
+    request: Request, create_upload: Create, limits: Limits, gate: Gate, *, hashed: bool
+) -> Received:
     """Take in the WAV of a request, be it a form or the plain bytes, and make it durable.
 
     Credentials are checked as soon as they are known and before anything is kept, the WAV as soon
@@ -86,7 +91,8 @@ async def receive(request: Request, create_upload: Create, limits: Limits, gate:
     overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
     expected_bytes = max(0, (_content_length(request) or 0) - overhead_bytes)
     limits.check_size(expected_bytes)
-    file = File(partial(create_upload, expected_bytes), limits)
+    digest = hashlib.sha256() if hashed else None
+    file = File(partial(create_upload, expected_bytes), limits, digest)
     try:
         if boundary is None:
             return await _receive_plain(request, file, limits, gate)
@@ -105,7 +111,7 @@ async def _receive_plain(request: Request, file: "File", limits: Limits, gate: G
         file.feed(block)
         await file.drain()
     wav = await file.close()
-    return Received(user_id, request.query_params.get("filename", ""), wav)
+    return Received(user_id, request.query_params.get("filename", ""), wav, file.sha256)
 
 
 async def _receive_form(
@@ -128,21 +134,33 @@ async def _receive_form(
     form.close()
     if user_id is None:
         user_id = await gate.authenticate(_credentials(request, form.fields))
-    return Received(user_id, form.filename, await file.close())
+    wav = await file.close()
+    return Received(user_id, form.filename, wav, file.sha256)
 
 
 class File:
     """A WAV that is arriving: gathered, read by the header reader, and written to the store."""
 
-    def __init__(self, create_upload: Callable[[], Upload], limits: Limits) -> None:
+    def __init__(
+        self,
+        create_upload: Callable[[], Upload],
+        limits: Limits,
+        digest: "hashlib._Hash | None" = None,
+    ) -> None:
         self._create_upload = create_upload
         self._limits = limits
+        self._digest = digest
         self._reader = Reader(max_duration_seconds=limits.most_seconds)
         self._upload: Upload | None = None
         self._size_bytes = 0
         self._unread: list[bytes] = []
         self._unwritten: list[bytes] = []
         self._unwritten_bytes = 0
+
+    @property
+    def sha256(self) -> bytes:
+        """Of all that was written; empty if there is no digest."""
+        return self._digest.digest() if self._digest else b""
 
     def feed(self, block: bytes) -> None:
         """Take bytes. Raises: UploadTooLarge."""
@@ -181,6 +199,8 @@ class File:
             self._upload = self._create_upload()
         for block in blocks:
             self._upload.write(block)
+            if self._digest:
+                self._digest.update(block)
 
     def _commit(self) -> None:
         if self._upload is not None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -45,13 +44,11 @@ class KeyedRequest:
         return hashlib.sha256(f"{self.scope}\n{self.key}".encode()).digest()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What comes of a request: a job, which will have its answer, or the answer itself."""
+Outcome = dict[str, Any]
+"""What comes of a request, in JSON: the answer, or the ids of what will have it.
 
-    job_id: UUID | None = None
-    answer: Any = None
-    """In JSON. It may hold a secret, and is kept sealed: only the key itself opens it."""
+It may hold a secret. So it is kept sealed, and only the key itself opens it.
+"""
 
 
 def once(
@@ -69,9 +66,8 @@ def once(
     if not _is_first(session, request):
         return _earlier(session, request), True
     outcome = act()
-    sealed = None if outcome.answer is None else _seal(outcome.answer, request)
-    values = {"job_id": outcome.job_id, "sealed": sealed}
-    session.execute(update(IdempotencyKey).where(_is(request)).values(**values))
+    sealed = _seal(outcome, request)
+    session.execute(update(IdempotencyKey).where(_is(request)).values(sealed=sealed))
     return outcome, False
 
 
@@ -90,7 +86,6 @@ def _is_first(session: Session, request: KeyedRequest) -> bool:
             index_elements=[IdempotencyKey.key_sha256],
             set_={
                 "request_sha256": request.digest,
-                "job_id": None,
                 "sealed": None,
                 "created_at": func.clock_timestamp(),
             },
@@ -105,24 +100,23 @@ def _earlier(session: Session, request: KeyedRequest) -> Outcome:
     row = session.scalars(select(IdempotencyKey).where(_is(request))).one()
     if row.request_sha256 != request.digest:
         raise errors.IdempotencyConflict
-    return Outcome(row.job_id, _unseal(row.sealed, request))
+    return _unseal(row.sealed or b"", request)
 
 
 def _is(request: KeyedRequest) -> ColumnElement[bool]:
     return IdempotencyKey.key_sha256 == request.key_sha256
 
 
-def _seal(answer: Any, request: KeyedRequest) -> bytes:
+def _seal(outcome: Outcome, request: KeyedRequest) -> bytes:
     salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
-    return salt + nonce + _cipher(request, salt).encrypt(nonce, json.dumps(answer).encode(), None)
+    return salt + nonce + _cipher(request, salt).encrypt(nonce, json.dumps(outcome).encode(), None)
 
 
-def _unseal(sealed: bytes | None, request: KeyedRequest) -> Any:
-    if sealed is None:
-        return None
+def _unseal(sealed: bytes, request: KeyedRequest) -> Outcome:
     salt, rest = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
     nonce, text = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
-    return json.loads(_cipher(request, salt).decrypt(nonce, text, None))
+    outcome: Outcome = json.loads(_cipher(request, salt).decrypt(nonce, text, None))
+    return outcome
 
 
 def _cipher(request: KeyedRequest, salt: bytes) -> AESGCM:

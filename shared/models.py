@@ -187,10 +187,8 @@ class IdempotencyKey(Base):
 
     key_sha256: Mapped[bytes] = mapped_column(primary_key=True)
     request_sha256: Mapped[bytes]
-    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
-    """The job that answers."""
     sealed: Mapped[bytes | None]
-    """The answer, where there is no job; only the key opens it."""
+    """What came of it; only the key opens it."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 

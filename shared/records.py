@@ -87,8 +87,11 @@ def forget(session: Session, record_id: UUID) -> None:
 
 
 def of_job(session: Session, job_id: UUID) -> Record:
-    """The record that a job converts."""
-    return session.scalars(select(Record).where(Record.job_id == job_id)).one()
+    """The record that a job converts. Raises: RecordNotFound, if it was deleted."""
+    record = session.scalars(select(Record).where(Record.job_id == job_id)).one_or_none()
+    if record is None:
+        raise errors.RecordNotFound("The recording was deleted.")
+    return record
 
 
 def converted(session: Session, record_ids: Iterable[UUID]) -> dict[UUID, bool]:

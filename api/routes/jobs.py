@@ -11,7 +11,7 @@ from api.dependencies import BaseUrl, Transact
 from api.openapi import responses
 from api.schemas import JobStatus, StoredRecord
 from shared import errors, jobs, records
-from shared.models import Job, State
+from shared.models import Job, Record, State
 
 router = APIRouter(tags=["jobs"])
 
@@ -40,9 +40,17 @@ def _look_up(session: Session, job_id: UUID, base_url: str) -> tuple[Job, dict[s
     if job.state != State.DONE:
         return job, None
     if job.kind == jobs.CONVERT:
-        record = records.of_job(session, job_id)
+        record = _converted(session, job_id)
         return job, StoredRecord.of(record, base_url).model_dump(mode="json")
     return job, job.result or {}
+
+
+def _converted(session: Session, job_id: UUID) -> Record:
+    """Raises: JobNotFound, if the recording has been deleted since."""
+    try:
+        return records.of_job(session, job_id)
+    except errors.RecordNotFound:
+        raise errors.JobNotFound("The recording that this job converted was deleted.") from None
 
 
 def _status(job: Job, result: dict[str, Any] | None, request: Request) -> JobStatus:

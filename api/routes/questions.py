@@ -1,16 +1,19 @@
 """POST /questions."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from api import openapi, schemas
+from api import idempotency, openapi, preferences, schemas
 from api.dependencies import BaseUrl, Service, json_body
+from api.idempotency import REPLAYED
 from api.openapi import responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
 from shared import errors, jobs
+from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import State
 
 router = APIRouter(tags=["questions"])
@@ -25,6 +28,7 @@ router = APIRouter(tags=["questions"])
         **responses(
             errors.MalformedRequest,
             errors.InvalidRequest,
+            errors.IdempotencyConflict,
             errors.UploadTooSlow,
             errors.UploadTooLarge,
             errors.UnsupportedMediaType,
@@ -35,10 +39,13 @@ router = APIRouter(tags=["questions"])
     },
     openapi_extra=openapi.json_body(NewQuestions),
 )
-async def store_questions(
+async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     wanted: Annotated[NewQuestions, Depends(json_body(NewQuestions))],
+    request: Request,
+    response: Response,
     services: Service,
     base_url: BaseUrl,
+    key: idempotency.Key = None,
 ) -> Question | Nothing | Response:
     """Stores exactly `questions_num` new unique questions, or none and says why.
 
@@ -51,15 +58,32 @@ async def store_questions(
             f"questions_num: {problem}.",
             errors=[{"pointer": "#/questions_num", "detail": problem}],
         )
-    job = await services.transact(jobs.create, jobs.COLLECT, {"count": wanted.questions_num})
-    services.queue.hint(job.id, jobs.COLLECT)
-    seconds = settings.questions_wait_seconds
+    payload = {"count": wanted.questions_num}
+    keyed = idempotency.keyed(key, "POST /questions", json.dumps(payload))
+    job_id, was_earlier = await services.transact(_accept, payload, keyed)
+    services.queue.hint(job_id, jobs.COLLECT)
+    waiting = preferences.waiting(request, most_seconds=settings.questions_wait_seconds)
+    headers = waiting.headers | (REPLAYED if was_earlier else {})
     previous: Question | Nothing | None = await services.outcome(
-        job.id, jobs.COLLECT, seconds, _outcome, job.id
+        job_id, jobs.COLLECT, waiting.seconds, _outcome, job_id
     )
     if previous is None:
-        return schemas.still_at_work(AcceptedJob(job=schemas.job_url(job.id, base_url)))
+        accepted = AcceptedJob(job=schemas.job_url(job_id, base_url))
+        return schemas.still_at_work(accepted, headers)
+    response.headers.update(headers)
     return previous
+
+
+def _accept(
+    session: Session, payload: dict[str, Any], request: KeyedRequest | None
+) -> tuple[UUID, bool]:
+    """The job, and whether the request's key had led to it earlier."""
+
+    def create() -> Outcome:
+        return {"job": str(jobs.create(session, jobs.COLLECT, payload).id)}
+
+    outcome, was_earlier = once(session, request, create)
+    return UUID(outcome["job"]), was_earlier
 
 
 def _outcome(session: Session, job_id: UUID) -> Question | Nothing | None:

@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api import credentials, downloads, schemas, uploads
+from api import credentials, downloads, idempotency, preferences, schemas, uploads
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
+from api.idempotency import REPLAYED
 from api.openapi import problem, responses
 from api.schemas import AcceptedRecord, StoredRecord
 from shared import errors, jobs, records
+from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import Job, Record, State
 from shared.store import Upload
 from shared.tags import Tags
@@ -66,9 +70,11 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         202: {"model": AcceptedRecord, "description": "Stored; the conversion goes on."},
         **responses(
             errors.InvalidCredentials,
+            errors.RecordNotFound,
             errors.MalformedRequest,
             errors.InvalidRequest,
             errors.UploadTooSlow,
+            errors.IdempotencyConflict,
             errors.ConversionFailed,
             errors.UploadTooLarge,
             errors.NotAWav,
@@ -86,6 +92,7 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     response: Response,
     services: Service,
     base_url: BaseUrl,
+    key: idempotency.Key = None,
     user: Annotated[str, Query(description="The user's id, unless it is in the form.")] = "",  # noqa: ARG001
     filename: Annotated[str, Query(description="The upload's name, for a plain body.")] = "",  # noqa: ARG001
 ) -> StoredRecord | Response:
@@ -95,16 +102,17 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     Answers when the MP3 is stored.
     """
     with _place_for_upload(services):
-        record = await _take_in(request, services)
+        record, was_earlier = await _take_in(request, services, key)
     services.queue.hint(record.job_id, jobs.CONVERT)
-    seconds = services.settings.record_wait_seconds
+    waiting = preferences.waiting(request, most_seconds=services.settings.record_wait_seconds)
+    headers = waiting.headers | (REPLAYED if was_earlier else {})
     stored = await services.outcome(
-        record.job_id, jobs.CONVERT, seconds, _outcome, record.id, record.user_id
+        record.job_id, jobs.CONVERT, waiting.seconds, _outcome, record.id, record.user_id
     )
     if stored is None:
-        return schemas.still_at_work(AcceptedRecord.of(record, base_url))
+        return schemas.still_at_work(AcceptedRecord.of(record, base_url), headers)
     answer = StoredRecord.of(stored, base_url)
-    response.headers["Location"] = answer.url
+    response.headers.update(headers | {"Location": answer.url})
     return answer
 
 
@@ -149,8 +157,8 @@ def _place_for_upload(services: Services) -> Iterator[None]:
         services.arriving -= 1
 
 
-async def _take_in(request: Request, services: Services) -> Record:
-    """Store the upload, then its record and its job.
+async def _take_in(request: Request, services: Services, key: str | None) -> tuple[Record, bool]:
+    """Store the upload, then its record and its job; and whether its key had led to one earlier.
 
     Nothing is promised before that commit, and nothing is lost after it. Should the commit fail,
     the upload stays: nobody knows yet whether it took effect. The sweep finds out.
@@ -164,8 +172,21 @@ async def _take_in(request: Request, services: Services) -> Record:
         return services.uploads.create(record_id, expected_bytes=expected_bytes)
 
     gate = uploads.Gate(authenticate, services.transact.check)
-    received = await uploads.receive(request, create, _limits(services), gate)
-    return await services.transact(_accept, record_id, received)
+    received = await uploads.receive(
+        request, create, _limits(services), gate, hashed=key is not None
+    )
+    keyed = idempotency.keyed(
+        key, f"POST /record {received.user_id}", received.filename, received.sha256
+    )
+    forget = partial(anyio.to_thread.run_sync, services.uploads.delete, record_id)
+    try:
+        record, was_earlier = await services.transact(_accept, record_id, received, keyed)
+    except (errors.IdempotencyConflict, errors.RecordNotFound):
+        await forget()
+        raise
+    if was_earlier:
+        await forget()
+    return record, was_earlier
 
 
 def _limits(services: Services) -> uploads.Limits:
@@ -190,7 +211,20 @@ def _admit(session: Session, sent: Credentials, most_bytes: int | None) -> int:
     return user_id
 
 
-def _accept(session: Session, record_id: UUID, received: uploads.Received) -> Record:
+def _accept(
+    session: Session, record_id: UUID, received: uploads.Received, keyed: KeyedRequest | None
+) -> tuple[Record, bool]:
+    def create() -> Outcome:
+        return {"record": str(_create(session, record_id, received).id)}
+
+    outcome, was_earlier = once(session, keyed, create)
+    record = session.get(Record, UUID(outcome["record"]))
+    if record is None:
+        raise errors.RecordNotFound("The recording was deleted.")
+    return record, was_earlier
+
+
+def _create(session: Session, record_id: UUID, received: uploads.Received) -> Record:
     tags = received.wav.tags.filled(Tags(title=records.title(received.filename)))
     wav = replace(received.wav, tags=tags)
     payload = {"record": str(record_id), "wav": wav.to_json()}

@@ -44,7 +44,7 @@ async def create_user(
     outcome, was_earlier = await transact(_create, new.name, request)
     if was_earlier:
         response.headers.update(REPLAYED)
-    return CreatedUser.model_validate(outcome.answer)
+    return CreatedUser.model_validate(outcome)
 
 
 @router.post(
@@ -68,13 +68,13 @@ async def renew_token(
     outcome, was_earlier = await transact(_renew, sent, keyed)
     if was_earlier:
         response.headers.update(REPLAYED)
-    return RenewedToken.model_validate(outcome.answer)
+    return RenewedToken.model_validate(outcome)
 
 
 def _create(session: Session, name: str, request: KeyedRequest | None) -> tuple[Outcome, bool]:
     def create() -> Outcome:
         user_id, token = users.create(session, name)
-        return Outcome(answer={"id": user_id, "token": str(token)})
+        return {"id": user_id, "token": str(token)}
 
     return once(session, request, create)
 
@@ -83,6 +83,6 @@ def _renew(
     session: Session, sent: Credentials, request: KeyedRequest | None
 ) -> tuple[Outcome, bool]:
     def renew() -> Outcome:
-        return Outcome(answer={"token": str(users.renew_token(session, *sent.parsed()))})
+        return {"token": str(users.renew_token(session, *sent.parsed()))}
 
     return once(session, request, renew)

@@ -106,6 +106,7 @@ def test_a_deleted_recording_is_gone(dora: User, stack: Stack) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     assert problem(dora.api.get(added["url"])) == (404, "record-not-found")
     assert problem(delete(dora, added["id"])) == (404, "record-not-found")
+    assert problem(dora.api.get(urlsplit(added["job"]).path)) == (404, "job-not-found")
     assert listed(dora).json()["items"] == []
     with stack.database.transaction() as session:
         left = session.scalars(select(Chunk.record_id).where(Chunk.record_id == added["id"]))

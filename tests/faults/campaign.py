@@ -16,7 +16,7 @@ from tests.faults.nemeses import Nemesis
 from tests.faults.violations import Kind, Violation
 from tests.faults.world import Spared, World
 
-BEFORE_SECONDS, AFTER_SECONDS = 1.5, 1.0
+BEFORE_SECONDS, AFTER_SECONDS = 1.0, 0.5
 """Of load around a strike."""
 
 REST_SECONDS = 90

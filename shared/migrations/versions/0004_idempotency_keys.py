@@ -14,7 +14,6 @@ def upgrade() -> None:
         "idempotency_keys",
         sa.Column("key_sha256", sa.LargeBinary, primary_key=True),
         sa.Column("request_sha256", sa.LargeBinary, nullable=False),
-        sa.Column("job_id", sa.Uuid, sa.ForeignKey("jobs.id")),
         sa.Column("sealed", sa.LargeBinary),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()

@@ -13,7 +13,7 @@ from tests.faults.nemeses.processes import FREEZE_SECONDS
 from tests.faults.world import Spared, World
 
 SAMPLE_SECONDS = 0.05
-BUSY_PERCENT = 50
+BUSY_PERCENT = 25
 MEMORY_SECONDS = 5
 
 

@@ -9,8 +9,8 @@ from tests.faults.world import World
 
 SILENCE_SECONDS = 20
 """Longer than the product's patience with either of its servers, and than a lease."""
-REFUSAL_SECONDS = 10
-SLOW_SECONDS = 10
+REFUSAL_SECONDS = 6
+SLOW_SECONDS = 6
 DELAY_SECONDS = 0.25
 
 Way = Callable[[World], Proxy]

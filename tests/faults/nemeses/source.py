@@ -7,7 +7,7 @@ from tests.faults.nemeses.nemesis import Nemesis, Strike, endure
 from tests.faults.world import World
 from tests.jservice import Behaviour
 
-MISBEHAVIOUR_SECONDS = 6
+MISBEHAVIOUR_SECONDS = 4
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "fails": jservice.status(500),
