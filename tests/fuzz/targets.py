@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from fastapi import Request
+
 from api import downloads, forms
 from shared import errors, records, tags
 from shared.tags import Tags
@@ -70,6 +72,15 @@ def read_form(data: bytes) -> None:
     assert name.endswith(".mp3")
     assert len(name.encode()) <= 255
     assert "/" not in name
+
+
+def read_media_type(data: bytes) -> None:
+    """The header in which a form names its boundary; and what such a form begins with."""
+    request = Request({"type": "http", "headers": [(b"content-type", data)]})
+    with suppress(errors.MalformedRequest):
+        boundary = forms.boundary(request)
+        if boundary is not None:
+            forms.Form(boundary, lambda _: None).feed(b"--" + boundary + b"\r\n")
 
 
 def read_range(data: bytes) -> None:
@@ -147,6 +158,10 @@ def _targets() -> dict[str, Target]:
         "form": Target(
             read_form,
             [_form(), _form(name="name=file; filename*=utf-8''%d0%9f.wav"), _form(name="name=x")],
+        ),
+        "media type": Target(
+            read_media_type,
+            [b"multipart/form-data; boundary=x", b'Multipart/Form-Data; a=";\\""; boundary="x"'],
         ),
         "range": Target(read_range, [b"bytes=0-1", b"bytes=-5", b"bytes=99999-", b"bytes=1-2,3-4"]),
         "tags": Target(read_tags, [_INFO[8:], _BEXT[8:]]),
