@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 CODE := run.py api bench launcher shared tests worker
+LOCKS := requirements.txt requirements-embedded.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: help run test bench faults fuzz lint format types check lock clean
+.PHONY: help run test bench faults fuzz audit lint format types check lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,11 @@ faults: ## Harm the product under load in a hundred ways, and see that it keeps 
 fuzz: ## Read a million spoiled uploads, forms, ranges, tags and questions.
 	@$(PYTHON) run.py install --dev
 	@.venv/bin/python -m tests.fuzz $(OPTIONS)
+
+audit: ## Ask PyPI whether anything of the lock files is known to be vulnerable.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m pip_audit --strict --disable-pip --require-hashes \
+		$(LOCKS:%=--requirement=%)
 
 lint: ## Check style and format.
 	@$(PYTHON) run.py install --dev
