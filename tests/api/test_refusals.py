@@ -1,9 +1,11 @@
 """POST /record, when it is refused: early, with a reason, and without a trace."""
 
+import hmac
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -11,9 +13,11 @@ from urllib.request import Request, urlopen
 import httpx
 import pytest
 import requests
+from sqlalchemy import event
 
 from api import uploads
-from shared import errors
+from api.routes import records
+from shared import errors, users
 from tests import audio
 from tests.api.problems import problem
 from tests.stack import Api, Stack, User, Wire, curl, eventually
@@ -90,6 +94,36 @@ def test_bad_credentials_are_told_apart_by_nothing(alice: User, bob: User, case:
         assert problem(answer) == (401, "invalid-credentials")
         assert answer.json()["detail"] == errors.InvalidCredentials().detail
         assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_credentials_are_weighed_by_the_same_steps_whatever_they_are(
+    alice: User, bob: User, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: one look into the database, and one comparison in constant time."""
+    steps: list[object] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        steps.append((len(one), len(other)))
+        return hmac.compare_digest(one, other)
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        steps.append(statement)
+
+    def steps_for(user: str, token: str) -> list[object]:
+        steps.clear()
+        with suppress(errors.InvalidCredentials), stack.database.transaction() as session:
+            records._authenticate(session, uploads.Credentials(user, token))
+        return steps.copy()
+
+    monkeypatch.setattr(users, "hmac", SimpleNamespace(compare_digest=compare))
+    event.listen(stack.engine, "before_cursor_execute", note)
+    expected = steps_for(str(alice.id), alice.token)
+    taken = [steps_for(*credentials(alice, bob)) for credentials in BAD_CREDENTIALS.values()]
+    event.remove(stack.engine, "before_cursor_execute", note)
+
+    assert [type(step) for step in expected] == [str, tuple]
+    assert expected[1] == (32, 32)
+    assert all(other == expected for other in taken)
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "Bearer,", "Bearer\t"])
