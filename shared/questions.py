@@ -18,6 +18,7 @@ from sqlalchemy import Select, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared import sources
 from shared.models import Question, Source
 
 LOCK_KEY = 0x51554553  # "QUES"
@@ -57,6 +58,8 @@ class Candidate:
     category: str | None
     created_at: datetime | None
     """When it was written, by its source's word."""
+    difficulty: str | None = None
+    """One of `sources.DIFFICULTIES`."""
 
     @cached_property
     def text_key(self) -> bytes:
@@ -177,10 +180,7 @@ def _insert(session: Session, candidates: Sequence[Candidate]) -> int:
     The clock is read when the statement starts, under the lock: the transaction's own time is from
     before the wait for it, and would let `saved_at` go backwards while ids rise.
     """
-    names = {candidate.source for candidate in candidates}
-    session.execute(
-        insert(Source).values([{"name": name} for name in sorted(names)]).on_conflict_do_nothing()
-    )
+    _note_sources(session, {candidate.source for candidate in candidates})
     now = func.statement_timestamp()
     statement = (
         insert(Question)
@@ -196,11 +196,28 @@ def _insert(session: Session, candidates: Sequence[Candidate]) -> int:
             "text_key": candidate.text_key,
             "answer": candidate.answer,
             "category": candidate.category,
+            "difficulty": candidate.difficulty,
             "written_at": candidate.created_at,
         }
         for candidate in candidates
     ]
     return len(session.connection().execute(statement, rows).all())
+
+
+def _note_sources(session: Session, names: set[str]) -> None:
+    """See that these sources are stored, on the terms that are known now."""
+    terms = insert(Source).values([{"name": name, **sources.terms(name)} for name in sorted(names)])
+    is_other = or_(
+        Source.licence.is_distinct_from(terms.excluded.licence),
+        Source.attribution.is_distinct_from(terms.excluded.attribution),
+    )
+    session.execute(
+        terms.on_conflict_do_update(
+            index_elements=[Source.name],
+            set_={"licence": terms.excluded.licence, "attribution": terms.excluded.attribution},
+            where=is_other,
+        )
+    )
 
 
 def to_json(question: Question | None) -> dict[str, Any]:

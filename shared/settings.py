@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-SOURCE_NAMES = ("jservice", "bank")
+from shared import sources
 
 GIBIBYTE = 1 << 30
 
@@ -106,12 +106,12 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = (item.strip().partition("=") for item in value.split(",") if item.strip())
-        sources = {name.strip(): url.strip() or None for name, _, url in pairs}
-        if not sources or not sources.keys() <= set(SOURCE_NAMES):
-            raise ValueError(f"must be some of {', '.join(SOURCE_NAMES)}, with commas between")
-        if sources.get("bank"):
+        urls = {name.strip(): url.strip() or None for name, _, url in pairs}
+        if not urls or not urls.keys() <= sources.KNOWN.keys():
+            raise ValueError(f"must be some of {', '.join(sources.KNOWN)}, with commas between")
+        if urls.get(sources.BANK.name):
             raise ValueError("bank is a part of this program and has no base URL")
-        return sources
+        return urls
 
     @property
     def uploads(self) -> str:

@@ -12,9 +12,9 @@ import math
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -39,6 +39,8 @@ RESPONSE_SECONDS = 10
 BACKOFF_SECONDS = 0.25
 
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+T = TypeVar("T")
 
 
 class SourceError(Exception):
@@ -75,8 +77,18 @@ class Upstream:
     def close(self) -> None:
         self._session.close()
 
-    def get(self, params: Mapping[str, str | int], *, deadline: float) -> Any:
-        """The parsed answer. `deadline` is a time of `time.monotonic()`; nothing lasts beyond it.
+    def get(
+        self,
+        params: Mapping[str, str | int],
+        *,
+        read: Callable[[Any], T],
+        deadline: float,
+        path: str = "",
+    ) -> T:
+        """What `read` makes of the parsed answer; it may raise a SourceError of its own.
+
+        `deadline` is a time of `time.monotonic()`; nothing lasts beyond it. `path` is appended to
+        the address.
 
         What may pass (a broken connection, a server's error, "too many requests") is tried again,
         `MOST_ATTEMPTS` times in all. A server that did not answer in time is not asked again: it
@@ -87,7 +99,7 @@ class Upstream:
         attempt = 1
         while True:
             try:
-                return self._get_once(params, deadline)
+                return read(self._get_once(self._url + path, params, deadline))
             except SourceError as error:
                 pause = max(self._backoff(attempt), error.retry_after_seconds or 0)
                 patience = min(LONGEST_PAUSE_SECONDS, deadline - time.monotonic())
@@ -101,9 +113,9 @@ class Upstream:
         jitter = random.uniform(0.5, 1.5)  # noqa: S311 - Nothing secret.
         return self._backoff_seconds * attempt * jitter
 
-    def _get_once(self, params: Mapping[str, str | int], deadline: float) -> Any:
+    def _get_once(self, url: str, params: Mapping[str, str | int], deadline: float) -> Any:
         try:
-            with self._open(params, deadline) as response:
+            with self._open(url, params, deadline) as response:
                 _require_success(response)
                 body = _read(response)
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
@@ -114,9 +126,11 @@ class Upstream:
             raise SourceError("could not be understood") from error
         return _parse(body)
 
-    def _open(self, params: Mapping[str, str | int], deadline: float) -> requests.Response:
+    def _open(
+        self, url: str, params: Mapping[str, str | int], deadline: float
+    ) -> requests.Response:
         """The response, its body yet to be read, after redirects within the same server."""
-        url, query = self._url, dict(params)
+        query = dict(params)
         for _ in range(1 + MOST_REDIRECTS):
             response = self._session.get(
                 url,

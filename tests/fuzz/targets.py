@@ -17,9 +17,10 @@ from shared.tags import Tags
 from shared.wav import SAMPLE_BY_SAMPLE, Reader, Wav
 from tests.audio import bext, chunk, compressed, extension, fmt, info, make_wav, music, riff
 from tests.jservice import make_clue
-from worker import adpcm, id3, mpeg, pcm, sources
+from worker import adpcm, id3, mpeg, pcm
 from worker.mp3 import BrokenFrame
 from worker.peaks import watched
+from worker.sources import jservice
 
 BOUNDARY = b"boundary"
 MOST_SECONDS = 3600
@@ -107,7 +108,7 @@ def read_clue(data: bytes) -> None:
     """An item of a question source: JSON of any kind."""
     with suppress(ValueError, RecursionError):
         item = json.loads(data)
-        candidate = sources._clue(item)
+        candidate = jservice._clue(item)
         if candidate is not None:
             assert candidate.question
             assert candidate.answer

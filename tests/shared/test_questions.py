@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import event, select, text
 
 from shared import questions
 from shared.database import Database
-from shared.models import Question
+from shared.models import Question, Source
 from shared.questions import Candidate, clean, text_key
 
 
@@ -288,3 +289,27 @@ def test_a_question_without_a_date_was_created_when_it_was_saved(database: Datab
         dateless, dated = session.scalars(select(Question).order_by(Question.id)).all()
     assert dateless.created_at == dateless.saved_at
     assert dated.created_at == written
+
+
+def test_the_terms_of_a_source_are_stored_and_brought_up_to_date(database: Database) -> None:
+    with database.transaction() as session:
+        session.add_all([Source(name="bank"), Source(name="jservice", attribution="Somebody")])
+        session.flush()
+
+        questions.add(session, [make_candidate(1), make_candidate(2, source="bank")], 2)
+
+    with database.transaction() as session:
+        stored = session.execute(select(Source.name, Source.licence, Source.attribution))
+        assert set(map(tuple, stored)) == {
+            ("bank", "MIT", "Quaver"),
+            ("jservice", None, "J! Archive, https://j-archive.com"),
+        }
+
+
+def test_the_difficulty_is_stored(database: Database) -> None:
+    with database.transaction() as session:
+        questions.add(session, [replace(make_candidate(1), difficulty="hard")], 1)
+        newest = questions.newest(session)
+
+    assert newest is not None
+    assert newest.difficulty == "hard"

@@ -20,6 +20,7 @@ from worker.breaker import Breaker
 from worker.collect import MOST_FRUITLESS, collect
 from worker.lease import Lease, LeaseLost
 from worker.sources import JService, QuestionSource, SourceError
+from worker.upstream import Upstream
 
 NewLease = Callable[..., Lease]
 
@@ -63,8 +64,8 @@ def server() -> Iterator[jservice.JService]:
 
 @pytest.fixture
 def source(server: jservice.JService) -> Iterator[JService]:
-    with closing(JService(server.url, response_seconds=0.3, backoff_seconds=0.01)) as source:
-        yield source
+    with closing(Upstream(server.url, response_seconds=0.3, backoff_seconds=0.01)) as upstream:
+        yield JService(upstream)
 
 
 @pytest.fixture
@@ -314,8 +315,8 @@ def test_a_hanging_source_leaves_the_next_one_its_time(
     server.behave = jservice.hang
     started = time.monotonic()
 
-    with closing(JService(server.url)) as patient:
-        run(3, patient, Shelf(10), seconds=1)
+    with closing(Upstream(server.url)) as patient:
+        run(3, JService(patient), Shelf(10), seconds=1)
 
     assert 0.5 <= time.monotonic() - started < 1
     assert stored(database)[0].source == "shelf"
@@ -327,8 +328,8 @@ def test_a_slow_source_is_left_in_time_and_not_taken_for_broken(
     server.behave = jservice.in_turn(jservice.serve_after(0.4), jservice.hang)
     server.clues = make_clues(4)
 
-    with closing(JService(server.url)) as patient:
-        run(10, patient, Shelf(10), seconds=1.4)
+    with closing(Upstream(server.url)) as patient:
+        run(10, JService(patient), Shelf(10), seconds=1.4)
 
     assert len(server.counts) == 1
     assert breaker.outages(["jservice"]) == {}

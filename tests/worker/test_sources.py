@@ -15,6 +15,7 @@ from shared.questions import Candidate
 from tests import jservice
 from tests.jservice import make_clue, make_clues
 from worker.sources import Bank, JService, SourceError, sources_from
+from worker.upstream import Upstream
 
 PATIENCE_SECONDS = 0.3
 
@@ -29,9 +30,9 @@ def server() -> Iterator[jservice.JService]:
 def source(server: jservice.JService) -> Iterator[JService]:
     """One that is impatient."""
     with closing(
-        JService(server.url, response_seconds=PATIENCE_SECONDS, backoff_seconds=0.01)
-    ) as source:
-        yield source
+        Upstream(server.url, response_seconds=PATIENCE_SECONDS, backoff_seconds=0.01)
+    ) as upstream:
+        yield JService(upstream)
 
 
 def soon() -> float:
@@ -209,8 +210,8 @@ def test_nothing_lasts_beyond_the_deadline(
     server.behave = behave
     started = time.monotonic()
 
-    with closing(JService(server.url)) as source, pytest.raises(SourceError, match="in time"):
-        source.fetch(10, started + 0.2)
+    with closing(Upstream(server.url)) as upstream, pytest.raises(SourceError, match="in time"):
+        JService(upstream).fetch(10, started + 0.2)
 
     assert 0.2 <= time.monotonic() - started < 2
 
@@ -227,16 +228,16 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
         url = gone.url
 
     with (
-        closing(JService(url, backoff_seconds=0.01)) as source,
+        closing(Upstream(url, backoff_seconds=0.01)) as upstream,
         pytest.raises(SourceError, match="could not be reached"),
     ):
-        source.fetch(10, soon())
+        JService(upstream).fetch(10, soon())
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1/", "http://", "http://[::1/"])
 def test_an_address_that_cannot_be_asked_is_an_error(url: str) -> None:
-    with closing(JService(url)) as source, pytest.raises(SourceError):
-        source.fetch(10, soon())
+    with closing(Upstream(url)) as upstream, pytest.raises(SourceError):
+        JService(upstream).fetch(10, soon())
 
 
 @pytest.mark.parametrize(

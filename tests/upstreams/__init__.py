@@ -1,0 +1,1 @@
+"""Servers of questions that misbehave on demand."""
