@@ -32,7 +32,7 @@ class Signal(NamedTuple):
 
 
 # Bounded in time and in connections: a frozen server must hold up nobody for longer.
-_PATIENCE: dict[str, Any] = {
+PATIENCE: dict[str, Any] = {
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
@@ -42,7 +42,7 @@ _PATIENCE: dict[str, Any] = {
 
 def connect(url: str) -> Redis:
     """A client with a small pool; a caller waits for a free connection instead of failing."""
-    pool = redis.BlockingConnectionPool.from_url(url, max_connections=10, timeout=5, **_PATIENCE)
+    pool = redis.BlockingConnectionPool.from_url(url, max_connections=10, timeout=5, **PATIENCE)
     return Redis(connection_pool=pool)
 
 
@@ -69,7 +69,7 @@ async def announced(url: str) -> set[str]:
     Raises:
         RedisError: Redis is away.
     """
-    async with redis.asyncio.from_url(url, **_PATIENCE) as client:
+    async with redis.asyncio.from_url(url, **PATIENCE) as client:
         return {key.decode().removeprefix(WORKERS) async for key in client.scan_iter(f"{WORKERS}*")}
 
 
@@ -80,7 +80,7 @@ async def listen(url: str) -> AsyncIterator[Signal | None]:
         RedisError: the connection is lost; listen again.
     """
     async with (
-        redis.asyncio.from_url(url, **_PATIENCE) as client,
+        redis.asyncio.from_url(url, **PATIENCE) as client,
         client.pubsub(ignore_subscribe_messages=True) as subscription,
     ):
         await subscription.subscribe(CHANNEL)

@@ -45,6 +45,8 @@ class Facts:
     most_per_request: int
     limit: Limit | None = None
     """How often one address may ask."""
+    is_self_hosted: bool = False
+    """Whether anybody may run a server of this protocol."""
     categories: tuple[str, ...] = ()
     """Those it can be asked for; none if it cannot choose."""
     tells_difficulty: bool = False
@@ -70,6 +72,7 @@ JSERVICE = Facts(
     attribution="J! Archive, https://j-archive.com",
     most_per_request=100,
     limit=Limit(60, 60),
+    is_self_hosted=True,
 )
 
 OPENTDB = Facts(

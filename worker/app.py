@@ -13,6 +13,7 @@ from redis import Redis
 from shared import crashpoints, database, jobs, signals, store
 from shared.database import Database
 from shared.settings import Settings, SettingsError, usable_cpus
+from worker.board import Board
 from worker.breaker import Breaker
 from worker.cores import Cores
 from worker.lease import Publish
@@ -82,6 +83,7 @@ cores = Cores(min(settings.worker_concurrency, usable_cpus()))
 
 def open_workplace() -> Workplace:
     redis = signals.connect(str(settings.redis_url))
+    board = Board(redis)
     engine = database.connect(
         str(settings.database_url),
         application="worker",
@@ -93,8 +95,8 @@ def open_workplace() -> Workplace:
         uploads=store.from_url(settings.uploads),
         publish=functools.partial(signals.publish, redis),
         hints=jobs.Hints(app),
-        breaker=Breaker(redis),
-        sources=sources_from(settings.question_sources),
+        breaker=Breaker(board),
+        sources=sources_from(settings.question_sources, board),
         cores=cores,
         lease=timedelta(seconds=settings.job_lease_seconds),
         max_attempts=settings.job_max_attempts,

@@ -5,12 +5,14 @@ not a need: without Redis every source counts as well.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
 
-from redis import Redis, RedisError
+from redis import Redis
+
+from shared import outages
+from shared.outages import Outage
+from worker.board import Board
 
 SHORTEST_SECONDS = 5
 LONGEST_SECONDS = 60
@@ -19,47 +21,19 @@ LONGEST_SECONDS = 60
 MEMORY_SECONDS = 600
 """Failures farther apart than this do not add up."""
 
-REST_SECONDS = 30
-"""How long Redis is left alone after it failed: asking a frozen one takes seconds each time."""
-
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Outage(NamedTuple):
-    """A source that is being passed over: why, and for how long still."""
-
-    reason: str
-    seconds: int
 
 
 class Breaker:
     """What the workers know about failing sources. No method raises because of Redis."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._resting_until = 0.0
+    def __init__(self, board: Board) -> None:
+        self._board = board
 
     def outages(self, sources: Iterable[str]) -> dict[str, Outage]:
         """Those of the sources that are being passed over."""
         names = list(sources)
-
-        def read() -> dict[str, Outage]:
-            with self._redis.pipeline(transaction=False) as pipeline:
-                for name in names:
-                    pipeline.get(_open_key(name))
-                    pipeline.pttl(_open_key(name))
-                replies = pipeline.execute()
-            return {
-                name: Outage(reason.decode(), max(1, -(-milliseconds // 1000)))
-                for name, reason, milliseconds in zip(
-                    names, replies[::2], replies[1::2], strict=True
-                )
-                if reason is not None
-            }
-
-        return self._ask(read, otherwise={})
+        return self._board.ask(lambda redis: outages.noted(redis, names), otherwise=dict)
 
     def trip(self, source: str, reason: str, *, at_least_seconds: int = 0) -> int:
         """Pass the source over; returns for how many seconds.
@@ -69,23 +43,24 @@ class Breaker:
         and a mistaken header must not switch a source off for a day.
         """
 
-        def write() -> int:
-            failures = int(self._redis.get(_failures_key(source)) or 0)
+        def write(redis: Redis) -> int:
+            failures = int(redis.get(_failures_key(source)) or 0)
             seconds = _open_seconds(failures, at_least_seconds)
-            if self._redis.set(_open_key(source), reason, nx=True, ex=seconds):
-                with self._redis.pipeline() as pipeline:
+            if redis.set(outages.key(source), reason, nx=True, ex=seconds):
+                with redis.pipeline() as pipeline:
                     pipeline.incr(_failures_key(source))
                     pipeline.expire(_failures_key(source), MEMORY_SECONDS)
                     pipeline.execute()
             return seconds
 
         log.warning("source %s %s", source, reason)
-        return self._ask(write, otherwise=_open_seconds(0, at_least_seconds))
+        return self._board.ask(write, otherwise=lambda: _open_seconds(0, at_least_seconds))
 
     def reset(self, source: str) -> None:
         """The source works."""
-        self._ask(
-            lambda: self._redis.delete(_open_key(source), _failures_key(source)), otherwise=None
+        self._board.ask(
+            lambda redis: redis.delete(outages.key(source), _failures_key(source)),
+            otherwise=lambda: None,
         )
 
     @contextmanager
@@ -97,28 +72,15 @@ class Breaker:
         """
         key = f"quaver:source:{source}:probe"
         milliseconds = max(1, int(seconds * 1000))
-        is_free = self._ask(
-            lambda: bool(self._redis.set(key, "1", nx=True, px=milliseconds)), otherwise=True
+        is_free = self._board.ask(
+            lambda redis: bool(redis.set(key, "1", nx=True, px=milliseconds)),
+            otherwise=lambda: True,
         )
         try:
             yield is_free
         finally:
             if is_free:
-                self._ask(lambda: self._redis.delete(key), otherwise=None)
-
-    def _ask(self, operation: Callable[[], T], *, otherwise: T) -> T:
-        if time.monotonic() < self._resting_until:
-            return otherwise
-        try:
-            return operation()
-        except RedisError as error:
-            log.warning("no breaker for %d s, Redis is away: %s", REST_SECONDS, error)
-            self._resting_until = time.monotonic() + REST_SECONDS
-            return otherwise
-
-
-def _open_key(source: str) -> str:
-    return f"quaver:source:{source}:open"
+                self._board.ask(lambda redis: redis.delete(key), otherwise=lambda: None)
 
 
 def _failures_key(source: str) -> str:

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from shared import errors, questions
 from shared.database import Database
+from shared.outages import Outage
 from shared.questions import Candidate
-from worker.breaker import Breaker, Outage
+from shared.sources import Filters
+from worker.breaker import Breaker
 from worker.lease import Lease
-from worker.sources import QuestionSource, SourceError
+from worker.sources import QuestionSource
+from worker.upstream import SourceBusy, SourceError
 
 MOST_FRUITLESS = 8
 """After so many batches in a row without anything new, a source counts as exhausted."""
@@ -25,12 +28,15 @@ def collect(
     lease: Lease,
     *,
     count: int,
+    filters: Filters,
     sources: Sequence[QuestionSource],
     database: Database,
     breaker: Breaker,
     deadline_seconds: float,
 ) -> None:
     """Store `count` new questions and settle the job with the question that was newest before.
+
+    Sources that cannot honour the filters are not asked.
 
     The sources are asked in order. Those that failed a moment ago come last: with the others
     sufficing, nobody waits for them. Each has an equal share of the time that is left, so that
@@ -41,11 +47,12 @@ def collect(
         QuestionSourceUnavailable: no source gave a single question, old or new.
         LeaseLost: the job is somebody else's now.
     """
-    search = _Search(lease, count, database)
-    outages = breaker.outages(source.name for source in sources)
+    search = _Search(lease, count, filters, database)
+    sources = [source for source in sources if source.facts.honours(filters)]
+    outages = breaker.outages(source.facts.name for source in sources)
     answers = []
     for source, seconds in _turns(sources, outages, deadline_seconds):
-        answer = _ask(search, source, breaker, outages.get(source.name), seconds)
+        answer = _ask(search, source, breaker, outages.get(source.facts.name), seconds)
         if search.is_settled:
             return
         answers.append(answer)
@@ -57,7 +64,7 @@ def _turns(
 ) -> Iterator[tuple[QuestionSource, float]]:
     """The sources in the order to be asked, each with the seconds it may take."""
     end = time.monotonic() + deadline_seconds
-    ordered = sorted(sources, key=lambda source: source.name in outages)  # Stable.
+    ordered = sorted(sources, key=lambda source: source.facts.name in outages)  # Stable.
     for position, source in enumerate(ordered):
         yield source, max(0, end - time.monotonic()) / (len(ordered) - position)
 
@@ -78,32 +85,36 @@ def _ask(
     seconds: float,
 ) -> _Answer:
     """Have `search` use a source; one that is being passed over, only if no other job does."""
+    name = source.facts.name
     if outage is None:
         return _use(search, source, breaker, seconds)
-    with breaker.probe(source.name, seconds=seconds) as is_free:
+    with breaker.probe(name, seconds=seconds) as is_free:
         if is_free:
             return _use(search, source, breaker, seconds)
-        return _Answer(source.name, *outage)
+        return _Answer(name, *outage)
 
 
 def _use(search: "_Search", source: QuestionSource, breaker: Breaker, seconds: float) -> _Answer:
     """Have `search` use a source, and let the other workers know how it did."""
-    deadline = time.monotonic() + seconds
+    name, deadline = source.facts.name, time.monotonic() + seconds
     try:
         reason = search.use(source, deadline)
+    except SourceBusy as error:
+        return _Answer(name, error.reason, error.retry_after_seconds)
     except SourceError as error:
         wish = error.retry_after_seconds or 0
-        closed_for = breaker.trip(source.name, error.reason, at_least_seconds=wish)
-        return _Answer(source.name, error.reason, closed_for)
-    breaker.reset(source.name)
-    return _Answer(source.name, reason)
+        closed_for = breaker.trip(name, error.reason, at_least_seconds=wish)
+        return _Answer(name, error.reason, closed_for)
+    breaker.reset(name)
+    return _Answer(name, reason)
 
 
 class _Search:
     """What one job has found so far."""
 
-    def __init__(self, lease: Lease, count: int, database: Database) -> None:
+    def __init__(self, lease: Lease, count: int, filters: Filters, database: Database) -> None:
         self.count = count
+        self.filters = filters
         self.new: list[Candidate] = []
         self.is_anything_usable = False
         self.is_settled = False
@@ -124,7 +135,7 @@ class _Search:
         while fruitless < MOST_FRUITLESS:
             self._lease.check()
             started = time.monotonic()
-            batch = source.fetch(min(wanted, source.most_per_request), deadline)
+            batch = source.fetch(min(wanted, source.facts.most_per_request), deadline, self.filters)
             if not batch:
                 return "has no more questions"
             self.is_anything_usable = True
@@ -137,14 +148,15 @@ class _Search:
             # failure of the source.
             if now + (now - started) >= deadline:
                 return "was too slow to bring more"
-            wanted = source.most_per_request
+            wanted = source.facts.most_per_request
         return "has nothing more that is new"
 
     def _keep_new(self, batch: Sequence[Candidate]) -> bool:
-        """Keep of all candidates those that nobody has stored; whether the batch had any."""
+        """Keep of all candidates those that nobody has stored; whether the batch had any wanted."""
         had = set(self.new)
+        wanted = [each for each in batch if self.filters.admit(each.category, each.difficulty)]
         with self._database.statements() as session:
-            self.new = questions.unknown(session, [*self.new, *batch])
+            self.new = questions.unknown(session, [*self.new, *wanted])
         self._lease.report(min(1, len(self.new) / self.count))
         return not had.issuperset(self.new)
 

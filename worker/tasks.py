@@ -9,6 +9,7 @@ from uuid import UUID
 from celery.exceptions import Retry
 
 from shared import crashpoints, errors, jobs
+from shared.sources import Filters
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
 from worker.convert import convert, encode_segment
@@ -54,6 +55,7 @@ def collect_questions(job_id: str) -> None:
         lambda lease: collect(
             lease,
             count=lease.payload["count"],
+            filters=Filters(lease.payload.get("category"), lease.payload.get("difficulty")),
             sources=place.sources,
             database=place.database,
             breaker=place.breaker,

@@ -21,6 +21,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from worker.turns import Turns
+
 USER_AGENT = "quaver (collects quiz questions)"
 
 MOST_BYTES = 1 << 20
@@ -33,6 +35,9 @@ LONGEST_PAUSE_SECONDS = 30
 """A `Retry-After` up to this is waited for; a longer one is an answer: not now."""
 
 DAY_SECONDS = 86_400
+
+ANSWER_SECONDS = 1
+"""What must be left of the time when a turn comes: an answer takes that long."""
 
 CONNECT_SECONDS = 3
 RESPONSE_SECONDS = 10
@@ -59,6 +64,16 @@ class SourceError(Exception):
         super().__init__(reason)
 
 
+class SourceBusy(SourceError):
+    """The source is well and is asked as often as it allows: it did not fail."""
+
+    def __init__(self, seconds: float) -> None:
+        wait = max(1, math.ceil(seconds))
+        super().__init__(
+            f"is asked as often as it allows, next in {wait} s", retry_after_seconds=wait
+        )
+
+
 class Upstream:
     """An address that answers GET with JSON. Threads may share it."""
 
@@ -66,10 +81,15 @@ class Upstream:
         self,
         url: str,
         *,
+        turns: Turns | None = None,
+        attempts: int = MOST_ATTEMPTS,
         response_seconds: float = RESPONSE_SECONDS,
         backoff_seconds: float = BACKOFF_SECONDS,
     ) -> None:
+        """Each request takes one of the `turns`; None: the server may be asked at any time."""
         self._url = url
+        self._turns = turns
+        self._attempts = attempts
         self._response_seconds = response_seconds
         self._backoff_seconds = backoff_seconds
         self._session = _Session()
@@ -91,22 +111,45 @@ class Upstream:
         the address.
 
         What may pass (a broken connection, a server's error, "too many requests") is tried again,
-        `MOST_ATTEMPTS` times in all. A server that did not answer in time is not asked again: it
+        `attempts` times in all. A server that did not answer in time is not asked again: it
         has had all the time there is for one request.
 
-        Raises: SourceError.
+        Raises:
+            SourceBusy: its next turn comes too late.
+            SourceError: it failed, or `read` found its answer wanting.
         """
+        self._await_turn(deadline)
         attempt = 1
         while True:
             try:
                 return read(self._get_once(self._url + path, params, deadline))
             except SourceError as error:
-                pause = max(self._backoff(attempt), error.retry_after_seconds or 0)
-                patience = min(LONGEST_PAUSE_SECONDS, deadline - time.monotonic())
-                if not error.is_passing or attempt == MOST_ATTEMPTS or pause > patience:
+                is_last = not error.is_passing or attempt == self._attempts
+                if is_last or not self._pause(attempt, error, deadline):
                     raise
-            time.sleep(pause)
             attempt += 1
+
+    def _pause(self, attempt: int, error: SourceError, deadline: float) -> bool:
+        """Wait until it may be tried again; False if there is no time for that."""
+        pause = max(self._backoff(attempt), error.retry_after_seconds or 0)
+        if pause > min(LONGEST_PAUSE_SECONDS, deadline - time.monotonic()):
+            return False
+        time.sleep(pause)
+        try:
+            self._await_turn(deadline)
+        except SourceBusy:
+            return False
+        return True
+
+    def _await_turn(self, deadline: float) -> None:
+        """Raises: SourceBusy."""
+        if self._turns is None:
+            return
+        patience = deadline - ANSWER_SECONDS - time.monotonic()
+        wait = self._turns.reserve(patience)
+        if wait > patience:
+            raise SourceBusy(wait)
+        time.sleep(wait)
 
     def _backoff(self, attempt: int) -> float:
         """Growing, and jittered, so that many clients do not come back at once."""

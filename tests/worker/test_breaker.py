@@ -7,7 +7,9 @@ import pytest
 from redis import Redis
 
 from shared import signals
-from worker.breaker import LONGEST_SECONDS, Breaker, Outage
+from shared.outages import Outage
+from worker.board import Board
+from worker.breaker import LONGEST_SECONDS, Breaker
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def breaker(redis: Redis) -> Breaker:
-    return Breaker(redis)
+    return Breaker(Board(redis))
 
 
 def trip_again(breaker: Breaker, redis: Redis, source: str) -> int:
@@ -31,7 +33,7 @@ def trip_again(breaker: Breaker, redis: Redis, source: str) -> int:
 def test_a_failure_is_known_to_all_workers(breaker: Breaker, redis: Redis) -> None:
     breaker.trip("jservice", "answered with status 500")
 
-    outages = Breaker(redis).outages(["jservice", "bank"])
+    outages = Breaker(Board(redis)).outages(["jservice", "bank"])
 
     assert outages == {"jservice": Outage("answered with status 500", 5)}
 
@@ -82,20 +84,20 @@ def test_one_at_a_time_may_probe(breaker: Breaker) -> None:
 
 def test_without_redis_there_is_no_breaker_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     client = signals.connect("redis://127.0.0.1:1")
-    breaker = Breaker(client)
+    breaker = Breaker(Board(client))
 
     assert breaker.outages(["jservice"]) == {}
     assert breaker.trip("jservice", "failed") == 5
     breaker.reset("jservice")
     with breaker.probe("jservice", seconds=1) as is_free:
         assert is_free
-    assert sum("Redis is away" in message for message in caplog.messages) == 1
+    assert sum("it is away" in message for message in caplog.messages) == 1
     client.close()
 
 
 def test_an_absent_redis_is_left_alone_for_a_while() -> None:
     client = signals.connect("redis://127.0.0.1:1")
-    breaker = Breaker(client)
+    breaker = Breaker(Board(client))
     breaker.outages(["jservice"])
 
     started = time.monotonic()

@@ -14,44 +14,47 @@ from shared import errors, jobs, questions, signals
 from shared.database import Database
 from shared.models import Job, Question, State
 from shared.questions import Candidate
+from shared.sources import Facts, Filters
 from tests import jservice
 from tests.jservice import make_clue, make_clues
+from tests.upstreams import opentdb
+from worker.board import Board
 from worker.breaker import Breaker
 from worker.collect import MOST_FRUITLESS, collect
 from worker.lease import Lease, LeaseLost
-from worker.sources import JService, QuestionSource, SourceError
+from worker.sources import Bank, JService, QuestionSource, SourceError, sources_from
 from worker.upstream import Upstream
 
 NewLease = Callable[..., Lease]
+
+ANY = Filters()
 
 
 class Shelf:
     """A source like the bank, of any size."""
 
     def __init__(self, size: int, name: str = "shelf") -> None:
-        self.name = name
-        self.most_per_request = 1000
+        self.facts = Facts(name, None, None, "", most_per_request=1000)
         self.fetches = 0
-        self._candidates = [
+        self.candidates = [
             Candidate(name, str(number), f"{name}, question {number}", "An answer", None, None)
             for number in range(size)
         ]
 
-    def fetch(self, count: int, deadline: float) -> list[Candidate]:  # noqa: ARG002
+    def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:  # noqa: ARG002
         self.fetches += 1
-        return self._candidates[:count]
+        return self.candidates[:count]
 
 
 class Broken:
     """A source that fails."""
 
-    name = "broken"
-    most_per_request = 10
+    facts = Facts("broken", None, None, "", most_per_request=10)
 
     def __init__(self) -> None:
         self.fetches = 0
 
-    def fetch(self, count: int, deadline: float) -> list[Candidate]:  # noqa: ARG002
+    def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:  # noqa: ARG002
         self.fetches += 1
         raise SourceError("is broken", retry_after_seconds=17)
 
@@ -71,7 +74,7 @@ def source(server: jservice.JService) -> Iterator[JService]:
 @pytest.fixture
 def breaker(redis_url: str) -> Iterator[Breaker]:
     client = signals.connect(redis_url)
-    yield Breaker(client)
+    yield Breaker(Board(client))
     client.close()
 
 
@@ -80,12 +83,17 @@ def run(database: Database, breaker: Breaker, new_lease: NewLease) -> Callable[.
     """Does a new job to its end; returns its result."""
 
     def run(
-        count: int, *sources: QuestionSource, seconds: float = 5, lease: Lease | None = None
+        count: int,
+        *sources: QuestionSource,
+        seconds: float = 5,
+        lease: Lease | None = None,
+        filters: Filters = ANY,
     ) -> Any:
         lease = lease or new_lease(jobs.COLLECT, count=count)
         collect(
             lease,
             count=count,
+            filters=filters,
             sources=sources,
             database=database,
             breaker=breaker,
@@ -207,9 +215,9 @@ def test_no_connection_is_held_while_a_source_is_asked(
     held = []
 
     class Watching(Shelf):
-        def fetch(self, count: int, deadline: float) -> list[Candidate]:
+        def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:
             held.append(database.engine.pool.checkedout())  # type: ignore[attr-defined]
-            return super().fetch(min(count, 5 * (1 + self.fetches)), deadline)
+            return super().fetch(min(count, 5 * (1 + self.fetches)), deadline, filters)
 
     run(6, Watching(10))
 
@@ -355,7 +363,7 @@ def test_others_that_were_faster_are_made_up_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shelf, lease = Shelf(20), new_lease(jobs.COLLECT)
-    rob_once(monkeypatch, lease, database, shelf.fetch(4, 0))
+    rob_once(monkeypatch, lease, database, shelf.fetch(4, 0, ANY))
 
     run(10, shelf, lease=lease)
 
@@ -369,7 +377,7 @@ def test_what_others_took_is_not_said_to_be_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shelf, lease = Shelf(10), new_lease(jobs.COLLECT)
-    rob_once(monkeypatch, lease, database, shelf.fetch(4, 0))
+    rob_once(monkeypatch, lease, database, shelf.fetch(4, 0, ANY))
 
     with pytest.raises(errors.QuestionsExhausted) as caught:
         run(10, shelf, lease=lease)
@@ -451,3 +459,75 @@ def test_a_source_that_works_again_is_used_at_once(
     run(3, source)
 
     assert stored_count(database) == 3
+
+
+@pytest.fixture
+def opentdb_server() -> Iterator[opentdb.OpenTDB]:
+    with opentdb.OpenTDB(opentdb.make_questions(20), interval_seconds=5) as server:
+        yield server
+
+
+@pytest.fixture
+def opentdb_source(opentdb_server: opentdb.OpenTDB, redis_url: str) -> Iterator[QuestionSource]:
+    """One that keeps the limit of the real one."""
+    with closing(signals.connect(redis_url)) as client:
+        yield sources_from({"opentdb": opentdb_server.base}, Board(client))[0]
+
+
+def test_a_source_whose_turn_comes_too_late_leaves_it_to_the_next_and_did_not_fail(
+    run: Callable[..., Any],
+    opentdb_server: opentdb.OpenTDB,
+    opentdb_source: QuestionSource,
+    breaker: Breaker,
+    database: Database,
+) -> None:
+    started = time.monotonic()
+    for _ in range(3):
+        run(3, opentdb_source, Shelf(10))
+
+    assert time.monotonic() - started < 4
+    assert {question.source for question in stored(database)} == {"shelf"}
+    assert opentdb_server.codes == [0]
+    assert breaker.outages(["opentdb"]) == {}
+
+
+def test_a_source_that_is_busy_says_when_it_is_not(
+    run: Callable[..., Any], opentdb_source: QuestionSource
+) -> None:
+    with pytest.raises(errors.QuestionSourceUnavailable) as caught:
+        run(3, opentdb_source)
+
+    assert "opentdb is asked as often as it allows" in caught.value.detail
+    assert caught.value.retry_after_seconds == 6
+
+
+def test_only_sources_that_honour_the_filters_are_asked(
+    run: Callable[..., Any], source: JService, server: jservice.JService, database: Database
+) -> None:
+    run(5, source, Bank(), filters=Filters("wORLD hISTORY"))
+
+    assert server.counts == []
+    assert {question.category for question in stored(database)} == {"World history"}
+
+
+def test_only_questions_that_fit_the_filters_are_stored(
+    run: Callable[..., Any], database: Database
+) -> None:
+    kinds = [("Art", "easy"), ("Art", "hard"), ("Art", None), (None, "easy"), ("Ar", "easy")]
+    careless = Shelf(0)
+    careless.facts = Facts("shelf", None, None, "", 50, categories=("Art",), tells_difficulty=True)
+    careless.candidates = [
+        Candidate("shelf", str(number), f"Question {number}", "An answer", category, None, level)
+        for number, (category, level) in enumerate(kinds * 2)
+    ]
+
+    run(2, careless, filters=Filters("art", "easy"))
+
+    assert [question.source_id for question in stored(database)] == ["0", "5"]
+
+
+def test_a_category_without_new_questions_is_exhausted(run: Callable[..., Any]) -> None:
+    with pytest.raises(errors.QuestionsExhausted) as caught:
+        run(100, Bank(), filters=Filters("Physics"))
+
+    assert caught.value.members == {"found": 24}

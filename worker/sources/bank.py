@@ -7,18 +7,17 @@ import io
 import random
 
 from shared.questions import Candidate
-from shared.sources import BANK
+from shared.sources import BANK, Filters
 
 
 class Bank:
     """It never fails, and it ends."""
 
-    name = BANK.name
-    most_per_request = BANK.most_per_request
+    facts = BANK
 
-    def fetch(self, count: int, deadline: float) -> list[Candidate]:  # noqa: ARG002
+    def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:  # noqa: ARG002
         """A random choice, so that jobs at work side by side rarely get the same."""
-        candidates = _bank()
+        candidates = [each for each in _bank() if filters.admit(each.category, each.difficulty)]
         return random.sample(candidates, min(count, len(candidates)))
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.questions import Candidate
-from shared.sources import JSERVICE
+from shared.sources import JSERVICE, Filters
 from worker.sources import items
 from worker.upstream import SourceError, Upstream
 
@@ -13,14 +13,13 @@ from worker.upstream import SourceError, Upstream
 class JService:
     """Random clues: `GET /api/random?count=N`."""
 
-    name = JSERVICE.name
-    most_per_request = JSERVICE.most_per_request
+    facts = JSERVICE
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    def fetch(self, count: int, deadline: float) -> list[Candidate]:
-        params = {"count": min(count, self.most_per_request)}
+    def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:  # noqa: ARG002
+        params = {"count": min(count, JSERVICE.most_per_request)}
         return self._upstream.get(params, read=_clues, deadline=deadline)
 
 
