@@ -183,6 +183,8 @@ class Live(BaseModel):
 class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     checks: dict[str, str]
+    sources: dict[str, str]
+    """Of questions: `ok`, or why one is passed over for now, which makes nothing unready."""
 
 
 class ProblemItem(BaseModel):

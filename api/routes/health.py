@@ -10,7 +10,7 @@ from redis import RedisError
 from api.dependencies import Service, Services
 from api.openapi import responses
 from api.schemas import Live, Ready
-from shared import errors, signals
+from shared import errors, outages, signals
 
 router = APIRouter(tags=["health"])
 
@@ -29,10 +29,12 @@ async def live() -> Live:
     responses=responses(errors.NotReady),
 )
 async def ready(services: Service) -> Ready:
-    database, uploads, (broker, workers) = await asyncio.gather(
+    """A source that is away makes nothing unready: another one, or the bank, may do."""
+    database, uploads, (broker, workers), sources = await asyncio.gather(
         _check(services.transact.check()),
         _check(anyio.to_thread.run_sync(services.uploads.check, abandon_on_cancel=True)),
         _check_workers(services),
+        _sources(services),
     )
     checks = {"database": database, "broker": broker, "uploads": uploads, "workers": workers}
     away = [f"{name} ({found})" for name, found in checks.items() if found not in {OK, UNKNOWN}]
@@ -41,8 +43,9 @@ async def ready(services: Service) -> Ready:
             f"Not working: {', '.join(away)}. What needs that is refused, or accepted and done "
             "later; what does not goes on. The logs say more.",
             checks=checks,
+            sources=sources,
         )
-    return Ready(checks=checks)
+    return Ready(checks=checks, sources=sources)
 
 
 async def _check(asking: Awaitable[object]) -> str:
@@ -65,3 +68,17 @@ async def _check_workers(services: Services) -> tuple[str, str]:
         return "unavailable", UNKNOWN
     missing = {"records", "questions"} - present
     return OK, f"none for {' and '.join(sorted(missing))}" if missing else OK
+
+
+async def _sources(services: Services) -> dict[str, str]:
+    """What the workers have found of the sources of questions."""
+    names = services.settings.question_sources
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            away = await outages.read(services.broker_url, names)
+    except (RedisError, OSError, TimeoutError):
+        return dict.fromkeys(names, UNKNOWN)
+    return dict.fromkeys(names, OK) | {
+        name: f"{outage.reason}; passed over for {outage.seconds} s"
+        for name, outage in away.items()
+    }

@@ -1,5 +1,6 @@
 """Whether the service says how it is, and what it says when something is away."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -8,8 +9,9 @@ import httpx
 import pytest
 
 from launcher import ports
-from tests import audio
+from tests import audio, jservice
 from tests.api.problems import problem
+from tests.jservice import JService
 from tests.stack import Api, Stack, User
 
 CHECKS = ["database", "broker", "uploads", "workers"]
@@ -40,7 +42,25 @@ def test_a_ready_service_names_all_that_it_needs(api: Api) -> None:
     answer = api.get("/health/ready")
 
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "checks": dict.fromkeys(CHECKS, "ok")}
+    assert answer.json() == {
+        "status": "ready",
+        "checks": dict.fromkeys(CHECKS, "ok"),
+        "sources": {"jservice": "ok"},
+    }
+
+
+def test_a_source_that_is_away_is_named_and_makes_nothing_unready(
+    api: Api, questions: JService
+) -> None:
+    questions.behave = jservice.status(404)
+    api.ask_questions(1)
+
+    answer = api.get("/health/ready")
+
+    assert answer.status_code == 200
+    assert re.fullmatch(
+        r"answered with status 404; passed over for \d+ s", answer.json()["sources"]["jservice"]
+    )
 
 
 def test_many_may_ask_at_once(api: Api) -> None:
@@ -67,6 +87,7 @@ def test_what_is_away_is_named(cut_off: Api) -> None:
     assert answer.json()["detail"].startswith(
         "Not working: database (unavailable), broker (unavailable)."
     )
+    assert answer.json()["sources"] == {"jservice": "unknown"}
     assert answer.elapsed < SIX_SECONDS
 
 
