@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shared.models import Record, State
+from shared.sources import Filters
 
 LONGEST_NAME = 100
 
@@ -47,6 +48,14 @@ class NewQuestions(BaseModel):
 
     questions_num: Annotated[int, Field(ge=1, le=1000)]
     """How many new questions to store."""
+    category: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Only those of this category, as one of the sources names it, whatever its case."""
+    difficulty: Literal["easy", "medium", "hard"] | None = None
+    """Only those that their source calls so."""
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.category, self.difficulty)
 
 
 class Question(BaseModel):

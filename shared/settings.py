@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     uploads_url: str | None = Field(default=None, pattern=r"^file:///")
 
     question_sources: Annotated[dict[str, str | None], NoDecode] = Field(
-        default={"jservice": None, "bank": None}
+        default={"jservice": None, "opentdb": None, "bank": None}
     )
     """Source name → base URL, or None for the source's own; in the order they are asked."""
 

@@ -3,7 +3,7 @@
 How a source is asked is the worker's business (`worker/sources/`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -179,9 +179,35 @@ BANK = Facts(
 KNOWN: Mapping[str, Facts] = {facts.name: facts for facts in (JSERVICE, OPENTDB, TRIVIA_API, BANK)}
 
 
-def able(names: Iterable[str], filters: Filters) -> list[str]:
-    """Those of the sources that can be asked for such questions, in their order."""
-    return [name for name in names if KNOWN[name].honours(filters)]
+def objections(filters: Filters, names: Iterable[str]) -> dict[str, str]:
+    """What is wrong with each filter, if none of these sources can be asked for such questions."""
+    here = [KNOWN[name] for name in names]
+    if any(facts.honours(filters) for facts in here):
+        return {}
+    found = {}
+    telling = [facts for facts in here if facts.tells_difficulty]
+    if filters.difficulty is not None and not telling:
+        found["difficulty"] = _cannot(here, [f for f in KNOWN.values() if f.tells_difficulty])
+    fitting = telling if filters.difficulty is not None and telling else here
+    if filters.category is not None and not any(f.knows(filters.category) for f in fitting):
+        found["category"] = _categories(fitting)
+    return found
+
+
+def _categories(fitting: Sequence[Facts]) -> str:
+    choosing = [facts for facts in fitting if facts.categories]
+    if not choosing:
+        return _cannot(fitting, [facts for facts in KNOWN.values() if facts.categories])
+    lists = (f"{facts.name} has {', '.join(facts.categories)}" for facts in choosing)
+    return f"must be a category that a source has: {'; '.join(lists)}"
+
+
+def _cannot(here: Sequence[Facts], able: Sequence[Facts]) -> str:
+    return f"cannot be chosen with {_names(here)}, only with {_names(able)}"
+
+
+def _names(facts: Sequence[Facts]) -> str:
+    return ", ".join(each.name for each in facts)
 
 
 def terms(name: str) -> dict[str, str | None]:

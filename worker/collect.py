@@ -178,6 +178,7 @@ def _too_few(search: _Search, answers: Sequence[_Answer]) -> errors.QuaverError:
     waits = [a.retry_after_seconds for a in answers if a.retry_after_seconds is not None]
     seconds = min(waits, default=ASK_AGAIN_SECONDS)
     reasons = "; ".join(f"{answer.source} {answer.reason}" for answer in answers)
+    reasons = reasons or "none can be asked for such ones"
     if not search.is_anything_usable:
         return errors.QuestionSourceUnavailable(
             f"No source gave any question: {reasons}. "

@@ -1,6 +1,7 @@
 """POST /questions."""
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from api.dependencies import BaseUrl, Service, json_body
 from api.idempotency import REPLAYED
 from api.openapi import responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
-from shared import errors, jobs
+from shared import errors, jobs, sources
 from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import State
+from shared.sources import Filters
 
 router = APIRouter(tags=["questions"])
 
@@ -50,6 +52,9 @@ async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     """Stores exactly `questions_num` new unique questions, or none and says why.
 
     Answers with the question that was the newest before these, or `{}` when there was none.
+
+    `category` and `difficulty` choose among the sources too: those that cannot be asked for such
+    questions are not asked.
     """
     settings = services.settings
     if wanted.questions_num > settings.max_questions_per_request:
@@ -58,7 +63,8 @@ async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
             f"questions_num: {problem}.",
             errors=[{"pointer": "#/questions_num", "detail": problem}],
         )
-    payload = {"count": wanted.questions_num}
+    _require_a_source(wanted.filters, settings.question_sources)
+    payload = {"count": wanted.questions_num} | wanted.filters._asdict()
     keyed = idempotency.keyed(key, "POST /questions", json.dumps(payload))
     job_id, was_earlier = await services.transact(_accept, payload, keyed)
     services.queue.hint(job_id, jobs.COLLECT)
@@ -84,6 +90,16 @@ def _accept(
 
     outcome, was_earlier = once(session, request, create)
     return UUID(outcome["job"]), was_earlier
+
+
+def _require_a_source(filters: Filters, names: Iterable[str]) -> None:
+    """Raises: InvalidRequest, naming each filter that no source honours, and what would do."""
+    problems = sources.objections(filters, names)
+    if problems:
+        raise errors.InvalidRequest(
+            "; ".join(f"{name}: {problem}" for name, problem in problems.items()) + ".",
+            errors=[{"pointer": f"#/{name}", "detail": p} for name, p in problems.items()],
+        )
 
 
 def _outcome(session: Session, job_id: UUID) -> Question | Nothing | None:

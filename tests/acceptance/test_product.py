@@ -73,6 +73,14 @@ def test_questions_form_an_unbroken_chain_when_asked_for_at_once(product: Produc
     assert sorted(answer["id"] for answer in answers) == [before + 1 + 10 * n for n in range(20)]
 
 
+def test_questions_are_of_the_category_that_was_asked_for(product: Product) -> None:
+    product.ask("/questions", {"questions_num": 3, "category": "physics"})
+
+    newest = product.ask("/questions", {"questions_num": 1})
+
+    assert newest["category"] == "Physics"
+
+
 def test_flower_lists_the_jobs_by_name_with_ids_alone(product: Product, tmp_path: Path) -> None:
     path = tmp_path / "secret-name.wav"
     path.write_bytes(make_wav(0.2))

@@ -116,6 +116,48 @@ def test_an_operator_may_allow_fewer(strict: Api) -> None:
     assert "at most 5" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("category", ""),
+        ("category", 7),
+        ("category", "long " * 100),
+        ("difficulty", "extreme"),
+        ("difficulty", "Easy"),
+        ("difficulty", ["easy"]),
+    ],
+)
+def test_a_filter_that_is_none_is_refused_and_named(api: Api, name: str, value: Any) -> None:
+    answer = api.post("/questions", json={"questions_num": 1, name: value})
+
+    assert problem(answer) == (422, "invalid-request")
+    assert answer.json()["errors"][0]["pointer"] == f"#/{name}"
+
+
+def test_filters_that_no_source_honours_are_refused_before_a_job_is_made(
+    api: Api, stack: Stack
+) -> None:
+    jobs = stack.rows()["jobs"]
+    body = {"questions_num": 1, "category": "History", "difficulty": "easy"}
+
+    answer = api.post("/questions", json=body)
+
+    assert problem(answer) == (422, "invalid-request")
+    assert {each["pointer"]: each["detail"] for each in answer.json()["errors"]} == {
+        "#/category": "cannot be chosen with jservice, only with opentdb, trivia-api, bank",
+        "#/difficulty": "cannot be chosen with jservice, only with opentdb, trivia-api",
+    }
+    assert stack.rows()["jobs"] == jobs
+
+
+def test_no_filter_may_be_said_too(api: Api, questions: JService) -> None:
+    questions.clues = make_clues(1)
+
+    answer = api.post("/questions", json={"questions_num": 1, "category": None, "difficulty": None})
+
+    assert answer.status_code == 200
+
+
 def test_parallel_requests_make_an_unbroken_chain(
     api: Api, stack: Stack, questions: JService
 ) -> None:

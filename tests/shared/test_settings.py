@@ -21,7 +21,7 @@ def test_defaults_need_nothing(tmp_path: Path) -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.data_dir == tmp_path / ".data"
     assert settings.uploads == (tmp_path / ".data" / "uploads").as_uri()
-    assert list(settings.question_sources) == ["jservice", "bank"]
+    assert list(settings.question_sources) == ["jservice", "opentdb", "bank"]
 
 
 def test_the_environment_goes_before_the_file(
