@@ -37,8 +37,7 @@ class Facts:
 
     name: str
     url: str | None
-    """Where it is asked unless the settings say otherwise; None for what is part of this program.
-    """
+    """Where it is asked, unless the settings say otherwise; None: it is part of this program."""
     licence: str | None
     """None where none is stated."""
     attribution: str

@@ -11,8 +11,10 @@ import json
 import math
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -295,11 +297,41 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach()))
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
+class _TimedConnect:
+    """Looks a name up and tries its addresses, all within the timeout of the connection.
+
+    By itself the look-up has none (a resolver that is away takes half a minute), and each of the
+    addresses has the whole. The thread that is left behind ends when the resolver gives up.
+    """
+
+    def _new_conn(self) -> socket.socket:
+        outcome: Future[socket.socket] = Future()
+
+        def connect() -> None:
+            try:
+                outcome.set_result(super(_TimedConnect, self)._new_conn())  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - It is the caller's.
+                outcome.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        try:
+            return outcome.result(self.timeout)  # type: ignore[attr-defined]
+        except TimeoutError as error:
+            outcome.add_done_callback(_close)
+            message = "looking up its name and connecting took too long as a whole"
+            raise urllib3.exceptions.ConnectTimeoutError(self, message) from error
+
+
+def _close(late: "Future[socket.socket]") -> None:
+    if late.exception() is None:
+        late.result().close()
+
+
+class _HTTPConnection(_TimedConnect, urllib3.connection.HTTPConnection):
     response_class = _Response
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+class _HTTPSConnection(_TimedConnect, urllib3.connection.HTTPSConnection):
     response_class = _Response
 
 

@@ -17,10 +17,12 @@ from shared.tags import Tags
 from shared.wav import SAMPLE_BY_SAMPLE, Reader, Wav
 from tests.audio import bext, chunk, compressed, extension, fmt, info, make_wav, music, riff
 from tests.jservice import make_clue
+from tests.upstreams import opentdb as opentdb_server
+from tests.upstreams import trivia_api as trivia_api_server
 from worker import adpcm, id3, mpeg, pcm
 from worker.mp3 import BrokenFrame
 from worker.peaks import watched
-from worker.sources import jservice
+from worker.sources import jservice, opentdb, trivia_api
 
 BOUNDARY = b"boundary"
 MOST_SECONDS = 3600
@@ -104,15 +106,16 @@ def read_mpeg(data: bytes) -> None:
                 assert len(frame) == header.size_bytes
 
 
-def read_clue(data: bytes) -> None:
+def read_item(data: bytes) -> None:
     """An item of a question source: JSON of any kind."""
     with suppress(ValueError, RecursionError):
         item = json.loads(data)
-        candidate = jservice._clue(item)
-        if candidate is not None:
-            assert candidate.question
-            assert candidate.answer
-            assert candidate.text_key
+        for candidate_of in (jservice._clue, opentdb._candidate, trivia_api._candidate):
+            candidate = candidate_of(item)
+            if candidate is not None:
+                assert candidate.question
+                assert candidate.answer
+                assert candidate.text_key
 
 
 def _form(*, name: str = 'name="file"; filename="a.wav"') -> bytes:
@@ -167,7 +170,17 @@ def _targets() -> dict[str, Target]:
         "range": Target(read_range, [b"bytes=0-1", b"bytes=-5", b"bytes=99999-", b"bytes=1-2,3-4"]),
         "tags": Target(read_tags, [_INFO[8:], _BEXT[8:]]),
         "mpeg": Target(read_mpeg, [mp3[mp3.index(b"data") + 8 :], b"ID3\4\0\0\0\0\0\1x" + mp3]),
-        "clue": Target(read_clue, [json.dumps(make_clue(number)).encode() for number in (1, 99)]),
+        "item": Target(
+            read_item,
+            [
+                json.dumps(item).encode()
+                for item in (
+                    make_clue(1),
+                    opentdb_server.encoded(opentdb_server.make_question(1)),
+                    trivia_api_server.make_question(1),
+                )
+            ],
+        ),
     }
 
 

@@ -108,6 +108,8 @@ def test_a_question_keeps_its_id_in_another_spelling(
         make_question(1, question="Of these cities, which has the most inhabitants?"),
         make_question(1, question="Which country is not a member of the EU?"),
         make_question(1, question="Which actor hasn&#039;t played James Bond?"),
+        make_question(1, question="Which statement about the sun is true?"),
+        make_question(1, question="Which bird is the odd one out?"),
         make_question(1, question="The bird seen here"),
         make_question(1, question="long " * 1000),
     ],
@@ -120,6 +122,17 @@ def test_items_that_cannot_be_asked_are_skipped(
     upstream.behave = opentdb.except_for_tokens(server.serve_always(body))
 
     assert [candidate.question for candidate in fetch(source)] == ["What is the question number 2?"]
+
+
+def test_what_is_no_utf_8_is_skipped(source: OpenTDB, upstream: opentdb.OpenTDB) -> None:
+    body = opentdb.answer(make_question(1), make_question(2), make_question(3))
+    body["results"][0]["question"] = "%FF%FE"
+    body["results"][1]["category"] = "%C3"
+    upstream.behave = opentdb.except_for_tokens(server.serve_always(body))
+
+    second, third = fetch(source)
+
+    assert (second.category, third.category) == (None, "Science & Nature")
 
 
 @pytest.mark.parametrize(

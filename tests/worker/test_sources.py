@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -153,6 +155,36 @@ def test_after_the_deadline_nobody_is_asked(source: JService, server: jservice.J
         source.fetch(10, time.monotonic() - 1, ANY)
 
     assert server.counts == []
+
+
+def test_a_resolver_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> Any:
+        over.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    started = time.monotonic()
+
+    with closing(Upstream("http://somewhere.example/")) as upstream:
+        with pytest.raises(SourceError, match="did not answer in time"):
+            JService(upstream).fetch(10, started + 0.2, ANY)
+        assert 0.2 <= time.monotonic() - started < 2
+    over.set()
+
+
+def test_a_name_that_is_unknown_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+
+    with (
+        closing(Upstream("http://somewhere.example/", backoff_seconds=0.01)) as upstream,
+        pytest.raises(SourceError, match="could not be reached"),
+    ):
+        JService(upstream).fetch(10, soon(), ANY)
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:

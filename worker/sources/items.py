@@ -26,6 +26,8 @@ _NEEDS_CHOICES = re.compile(
     r"""\b (?:of|from|among|amongst|between) \s+ (?:all \s+)? (?:the \s+ following|these) \b
       | \b which \s+ (?:one \s+)? (?:the \s+)? following \b
       | \b (?:one|all|none|which|what) \s+ of \s+ those \b
+      | \b which \s+ (?:statement|spelling|answer|option) \b
+      | \b odd \s+ one \s+ out \b
       | ^ (?! .* \b only \b) (?=.* \b (?:which|what|who) \b) .*
         (?: \b (?:is|are|was|were|does|do|did|has|have|had|can|could|will|would) \s+ not \b
           | n['\u2019]t \b | \b except \b )""",

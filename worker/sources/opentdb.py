@@ -164,20 +164,25 @@ def _candidate(item: Any) -> Candidate | None:
     """An item, if it can be asked without its choices, which "true or false?" cannot."""
     match item:
         case {"type": "multiple", "question": str(question), "correct_answer": str(answer)}:
-            texts = items.texts(unquote(question), unquote(answer))
+            texts = items.texts(_decoded(question), _decoded(answer))
         case _:
             return None
     if texts is None or items.needs_choices(texts[0]):
         return None
+    category = item.get("category")
     return Candidate(
         OPENTDB.name,
         questions.text_key(texts[0]).hex(),
         *texts,
-        items.category(_decoded(item.get("category"))),
+        items.category(_decoded(category)) if isinstance(category, str) else None,
         created_at=None,
         difficulty=items.difficulty(item.get("difficulty")),
     )
 
 
-def _decoded(text: Any) -> Any:
-    return unquote(text) if isinstance(text, str) else None
+def _decoded(text: str) -> str:
+    """Without its percent signs; empty if that is no UTF-8."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return ""
