@@ -51,7 +51,7 @@ def collect(
     sources = [source for source in sources if source.facts.honours(filters)]
     outages = breaker.outages(source.facts.name for source in sources)
     answers = []
-    for source, seconds in _turns(sources, outages, deadline_seconds):
+    for source, seconds in _shares(sources, outages, deadline_seconds):
         answer = _ask(search, source, breaker, outages.get(source.facts.name), seconds)
         if search.is_settled:
             return
@@ -59,7 +59,7 @@ def collect(
     raise _too_few(search, answers)
 
 
-def _turns(
+def _shares(
     sources: Sequence[QuestionSource], outages: dict[str, Outage], deadline_seconds: float
 ) -> Iterator[tuple[QuestionSource, float]]:
     """The sources in the order to be asked, each with the seconds it may take."""

@@ -41,11 +41,14 @@ DAY_SECONDS = 86_400
 ANSWER_SECONDS = 1
 """What must be left of the time when a turn comes: an answer takes that long."""
 
+RETRY_SECONDS = 1
+"""A server that failed is not worth a longer wait for its next turn: another source is faster."""
+
 CONNECT_SECONDS = 3
 RESPONSE_SECONDS = 10
 BACKOFF_SECONDS = 0.25
 
-_PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_PASSING_STATUSES = frozenset({408, 500, 502, 503, 504})
 
 T = TypeVar("T")
 
@@ -66,6 +69,13 @@ class SourceError(Exception):
         super().__init__(reason)
 
 
+class TooFast(SourceError):
+    """The source was asked too often, and wants nothing more than patience."""
+
+    def __init__(self, reason: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(reason, retry_after_seconds=retry_after_seconds, is_passing=True)
+
+
 class SourceBusy(SourceError):
     """The source is well and is asked as often as it allows: it did not fail."""
 
@@ -84,14 +94,12 @@ class Upstream:
         url: str,
         *,
         turns: Turns | None = None,
-        attempts: int = MOST_ATTEMPTS,
         response_seconds: float = RESPONSE_SECONDS,
         backoff_seconds: float = BACKOFF_SECONDS,
     ) -> None:
         """Each request takes one of the `turns`; None: the server may be asked at any time."""
         self._url = url
         self._turns = turns
-        self._attempts = attempts
         self._response_seconds = response_seconds
         self._backoff_seconds = backoff_seconds
         self._session = _Session()
@@ -113,43 +121,45 @@ class Upstream:
         the address.
 
         What may pass (a broken connection, a server's error, "too many requests") is tried again,
-        `attempts` times in all. A server that did not answer in time is not asked again: it
+        `MOST_ATTEMPTS` times in all. A server that did not answer in time is not asked again: it
         has had all the time there is for one request.
 
         Raises:
             SourceBusy: its next turn comes too late.
             SourceError: it failed, or `read` found its answer wanting.
         """
-        self._await_turn(deadline)
+        self._await_turn(deadline - ANSWER_SECONDS - time.monotonic())
         attempt = 1
         while True:
             try:
                 return read(self._get_once(self._url + path, params, deadline))
             except SourceError as error:
-                is_last = not error.is_passing or attempt == self._attempts
+                is_last = not error.is_passing or attempt == MOST_ATTEMPTS
                 if is_last or not self._pause(attempt, error, deadline):
                     raise
             attempt += 1
 
     def _pause(self, attempt: int, error: SourceError, deadline: float) -> bool:
-        """Wait until it may be tried again; False if there is no time for that."""
+        """Wait until it may be tried again; False if that is not worth the time."""
         pause = max(self._backoff(attempt), error.retry_after_seconds or 0)
         if pause > min(LONGEST_PAUSE_SECONDS, deadline - time.monotonic()):
             return False
         time.sleep(pause)
+        patience = deadline - ANSWER_SECONDS - time.monotonic()
+        if not isinstance(error, TooFast):
+            patience = min(patience, RETRY_SECONDS)
         try:
-            self._await_turn(deadline)
+            self._await_turn(patience)
         except SourceBusy:
             return False
         return True
 
-    def _await_turn(self, deadline: float) -> None:
+    def _await_turn(self, patience_seconds: float) -> None:
         """Raises: SourceBusy."""
         if self._turns is None:
             return
-        patience = deadline - ANSWER_SECONDS - time.monotonic()
-        wait = self._turns.reserve(patience)
-        if wait > patience:
+        wait = self._turns.reserve(patience_seconds)
+        if wait > patience_seconds:
             raise SourceBusy(wait)
         time.sleep(wait)
 
@@ -200,12 +210,14 @@ class Upstream:
 
 
 def _require_success(response: requests.Response) -> None:
-    if response.status_code != requests.codes.ok:
-        raise SourceError(
-            f"answered with status {response.status_code}",
-            retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
-            is_passing=response.status_code in _PASSING_STATUSES,
-        )
+    status = response.status_code
+    if status == requests.codes.ok:
+        return
+    reason = f"answered with status {status}"
+    wish = _retry_after(response.headers.get("Retry-After"))
+    if status == requests.codes.too_many_requests:
+        raise TooFast(reason, retry_after_seconds=wish)
+    raise SourceError(reason, retry_after_seconds=wish, is_passing=status in _PASSING_STATUSES)
 
 
 def _retry_after(value: str | None) -> int | None:

@@ -16,7 +16,7 @@ from tests.upstreams import opentdb, server, trivia_api
 from tests.upstreams.server import Behaviour
 from worker.board import Board
 from worker.sources import JService, OpenTDB, QuestionSource, SourceError, TriviaAPI
-from worker.upstream import Upstream
+from worker.upstream import MOST_ATTEMPTS, Upstream
 
 PATIENCE_SECONDS = 0.2
 
@@ -27,8 +27,7 @@ class Kind(NamedTuple):
     new_server: Callable[[], server.Upstream]
     new_source: Callable[[Upstream, Board], QuestionSource]
     path: str
-    attempts: int = 3
-    serve: Behaviour = jservice.serve
+    serve: Behaviour
 
 
 KINDS = {
@@ -36,15 +35,15 @@ KINDS = {
         lambda: jservice.JService(jservice.make_clues(100)),
         lambda upstream, _board: JService(upstream),
         "/api/random",
+        jservice.serve,
     ),
     "opentdb": Kind(
-        lambda: opentdb.OpenTDB(opentdb.make_questions(100)), OpenTDB, "", 2, opentdb.serve
+        lambda: opentdb.OpenTDB(opentdb.make_questions(100)), OpenTDB, "", opentdb.serve
     ),
     "trivia-api": Kind(
         lambda: trivia_api.TriviaAPI(trivia_api.make_questions(100)),
         lambda upstream, _board: TriviaAPI(upstream),
         "",
-        3,
         trivia_api.serve,
     ),
 }
@@ -74,7 +73,6 @@ def source(kind: Kind, upstream: server.Upstream, redis: Redis) -> Iterator[Ques
     """One that is impatient."""
     door = Upstream(
         upstream.base + kind.path,
-        attempts=kind.attempts,
         response_seconds=PATIENCE_SECONDS,
         backoff_seconds=0.01,
     )
@@ -86,18 +84,15 @@ def fetch(source: QuestionSource, *, seconds: float = 5) -> list[Any]:
     return list(source.fetch(10, time.monotonic() + seconds, Filters()))
 
 
-OFTEN = -1
-"""As often as whatever may pass is tried."""
-
 MISBEHAVIOURS = {
-    "500": (server.status(500), "answered with status 500", OFTEN),
-    "429": (server.status(429), "answered with status 429", OFTEN),
+    "500": (server.status(500), "answered with status 500", MOST_ATTEMPTS),
+    "429": (server.status(429), "answered with status 429", MOST_ATTEMPTS),
     "429 for a day": (server.status(429, retry_after="86400"), "answered with status 429", 1),
     "404": (server.status(404), "answered with status 404", 1),
     "204": (server.status(204), "answered with status 204", 1),
     "hang": (server.hang, "did not answer in time", 1),
-    "hang up": (server.hang_up, "could not be reached, or broke off", OFTEN),
-    "half a body": (server.break_off, "could not be reached, or broke off", OFTEN),
+    "hang up": (server.hang_up, "could not be reached, or broke off", MOST_ATTEMPTS),
+    "half a body": (server.break_off, "could not be reached, or broke off", MOST_ATTEMPTS),
     "drip in the head": (server.drip_head, "did not answer in time", 1),
     "drip in the body": (server.drip_body, "did not answer in time", 1),
     "drip in a chunk": (server.drip_chunk_size, "did not answer in time", 1),
@@ -131,7 +126,6 @@ MISBEHAVIOURS = {
 def test_a_misbehaving_server_is_an_error_within_bounds(
     source: QuestionSource,
     upstream: server.Upstream,
-    kind: Kind,
     behave: Behaviour,
     reason: str,
     requests: int,
@@ -143,7 +137,7 @@ def test_a_misbehaving_server_is_an_error_within_bounds(
         fetch(source)
 
     assert time.monotonic() - started < 10 * PATIENCE_SECONDS
-    assert len(upstream.counts) == (kind.attempts if requests == OFTEN else requests)
+    assert len(upstream.counts) == requests
 
 
 @pytest.mark.parametrize("behave", [server.hang, server.drip_head, server.drip_body])

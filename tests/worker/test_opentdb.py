@@ -38,7 +38,7 @@ def board(redis_url: str) -> Iterator[Board]:
 
 @pytest.fixture
 def source(upstream: opentdb.OpenTDB, board: Board) -> Iterator[OpenTDB]:
-    with closing(Upstream(upstream.base, attempts=2, backoff_seconds=0.01)) as door:
+    with closing(Upstream(upstream.base, backoff_seconds=0.01)) as door:
         yield OpenTDB(door, board)
 
 
@@ -289,6 +289,37 @@ def test_a_turn_that_comes_too_late_is_not_waited_for(
     assert time.monotonic() - started < 2
     assert caught.value.retry_after_seconds == 6
     assert steps(upstream) == ["api_token"]
+
+
+@pytest.mark.parametrize("failure", [server.status(503), server.hang_up])
+def test_a_failure_is_not_worth_waiting_for_the_next_turn(
+    upstream: opentdb.OpenTDB, board: Board, failure: server.Behaviour
+) -> None:
+    upstream.behave = failure
+    turns, started = Turns("opentdb", Limit(1, 5), board), time.monotonic()
+
+    with (
+        closing(Upstream(upstream.base, turns=turns, backoff_seconds=0.01)) as door,
+        pytest.raises(SourceError) as caught,
+    ):
+        OpenTDB(door, board).fetch(10, soon(20), ANY)
+
+    assert not isinstance(caught.value, SourceBusy)
+    assert time.monotonic() - started < 4
+
+
+def test_who_was_too_fast_waits_for_the_next_turn(
+    upstream: opentdb.OpenTDB, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("worker.upstream.time.sleep", pauses.append)
+    upstream.behave = server.in_turn(opentdb.code(5), opentdb.serve)
+    turns = Turns("opentdb", Limit(1, 5), board)
+
+    with closing(Upstream(upstream.base, turns=turns, backoff_seconds=0.01)) as door:
+        OpenTDB(door, board).fetch(10, soon(20), ANY)
+
+    assert [round(pause) for pause in pauses if pause > 1] == [5, 11]
 
 
 def test_filters_are_passed_on(source: OpenTDB, upstream: opentdb.OpenTDB) -> None:

@@ -54,8 +54,10 @@ def test_two_processes_share_the_turns_of_a_source(redis_url: str) -> None:
         assert elsewhere.reserve(0) == 0
 
 
-def test_turns_are_forgotten_when_they_no_longer_count(redis_url: str) -> None:
+def test_no_more_is_kept_than_counts(redis_url: str) -> None:
     with closing(signals.connect(redis_url)) as client:
-        Turns("somewhere", Limit(1, 5), Board(client)).reserve(0)
+        turns = Turns("somewhere", Limit(2, 5), Board(client))
+        waits(turns, 6, patience=60)
 
-        assert 0 < client.pttl("quaver:source:somewhere:turns") <= 5500
+        assert client.llen("quaver:source:somewhere:turns") == 2
+        assert 15_000 < client.pttl("quaver:source:somewhere:turns") <= 16_500

@@ -62,9 +62,7 @@ def _source(facts: Facts, url: str | None, board: Board) -> QuestionSource:
         case sources.JSERVICE:
             return JService(Upstream(url, turns=turns))
         case sources.OPENTDB:
-            # A third attempt would come ten seconds after the first.
-            upstream = Upstream(url.removesuffix("/api.php"), turns=turns, attempts=2)
-            return OpenTDB(upstream, board)
+            return OpenTDB(Upstream(url.removesuffix("/api.php"), turns=turns), board)
         case sources.TRIVIA_API:
             return TriviaAPI(Upstream(url.removesuffix("/v2/questions"), turns=turns))
         case _:

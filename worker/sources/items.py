@@ -1,4 +1,4 @@
-"""What sources send, item by item: which can be asked by voice alone, and which are left out."""
+"""What sources send, item by item: what can be asked with words alone, and what is left out."""
 
 import logging
 import re

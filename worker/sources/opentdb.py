@@ -20,7 +20,7 @@ from shared.questions import Candidate
 from shared.sources import OPENTDB, Filters
 from worker.board import Board
 from worker.sources import items
-from worker.upstream import SourceError, Upstream
+from worker.upstream import SourceError, TooFast, Upstream
 
 _FIRST_CATEGORY_ID = 9
 
@@ -29,6 +29,9 @@ _TOKEN_SECONDS = 6 * 3600
 """After so long without a request the server forgets a token."""
 
 _TOKEN = re.compile(r"[0-9A-Za-z]{1,200}")
+
+_FEWEST = 3
+"""A good many questions make no sense without their choices; three are rarely all such."""
 
 _MOST_STEPS = 8
 """Enough for all of them, and for 50 to be halved to one."""
@@ -56,7 +59,8 @@ class OpenTDB:
         """How many there are to be asked for, where that is fewer than it gives at a time."""
 
     def fetch(self, count: int, deadline: float, filters: Filters) -> list[Candidate]:
-        amount = min(count, self._most.get(filters, OPENTDB.most_per_request))
+        most = self._most.get(filters, OPENTDB.most_per_request)
+        amount = min(max(count, _FEWEST), most)
         is_reset = False
         for _ in range(_MOST_STEPS):
             token = self._known_token() or self._new_token(deadline)
@@ -135,15 +139,16 @@ def _code(answer: Any) -> int:
         case _:
             raise SourceError("sent something other than an answer with its code")
     if code == TOO_FAST:
-        raise SourceError("was asked too often", is_passing=True)
+        raise TooFast("was asked too often")
     if code == BAD_PARAMETER:
         raise SourceError("did not understand what it was asked")
     return code
 
 
 def _read_token(answer: Any) -> str:
+    code = _code(answer)
     match answer:
-        case {"token": str(token)} if _code(answer) == OK and _TOKEN.fullmatch(token):
+        case {"token": str(token)} if code == OK and _TOKEN.fullmatch(token):
             return token
         case _:
             raise SourceError("gave no session token")
