@@ -16,7 +16,7 @@ import requests
 from sqlalchemy import event
 
 from api import uploads
-from api.routes import records
+from api.credentials import Credentials, authenticate
 from shared import errors, users
 from tests import audio
 from tests.api.problems import problem
@@ -112,7 +112,7 @@ def test_credentials_are_weighed_by_the_same_steps_whatever_they_are(
     def steps_for(user: str, token: str) -> list[object]:
         steps.clear()
         with suppress(errors.InvalidCredentials), stack.database.transaction() as session:
-            records._authenticate(session, uploads.Credentials(user, token))
+            authenticate(session, Credentials(user, token))
         return steps.copy()
 
     monkeypatch.setattr(users, "hmac", SimpleNamespace(compare_digest=compare))
