@@ -3,14 +3,17 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 from redis import RedisError
 
 from shared import errors
 from shared.signals import Signal
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +55,11 @@ class Waiter:
         self._look_for = look_for
         self._misses: Counter[str] = Counter()
         self._waiting: defaultdict[UUID, set[asyncio.Future[bool]]] = defaultdict(set)
+        self._watching: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._waiting_for: defaultdict[str, set[asyncio.Future[bool]]] = defaultdict(set)
         self._suspects: set[UUID] = set()
         self._suspicion = asyncio.Event()
-        self._is_closing = False
+        self.is_closing = False
 
     async def ended(self, job_id: UUID, within_seconds: float, *, by: str) -> bool:
         """Whether the job ends within this time, by a worker's word or by its row.
@@ -65,7 +69,7 @@ class Waiter:
         can reach them, it will not end before long: that is said at once.
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self._is_closing:
+        if self.is_closing:
             return False
         if self._is_away(by):
             within_seconds = min(within_seconds, LAST_SECONDS)
@@ -80,13 +84,28 @@ class Waiter:
             return False
         finally:
             self._waiting_for[by].discard(future)
-            self._forget(job_id, future)
+            _discard(self._waiting, job_id, future)
+
+    @contextmanager
+    def watch(self, job_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set when the job may have changed, and when the process is to stop.
+
+        A lost signal hides progress; the job's end comes out all the same.
+        """
+        changed = asyncio.Event()
+        self._watching[job_id].add(changed)
+        try:
+            yield changed
+        finally:
+            _discard(self._watching, job_id, changed)
 
     def release(self) -> None:
         """Let nobody wait any longer, now or later: the process is about to stop."""
-        self._is_closing = True
+        self.is_closing = True
         for futures in self._waiting_for.values():
             _tell(futures, has_ended=False)
+        for job_id in self._watching:
+            self._show(job_id)
 
     async def run(self) -> None:
         """Serve all that wait, until cancelled."""
@@ -110,14 +129,19 @@ class Waiter:
 
     def _heed(self, signal: Signal | None) -> None:
         if signal is None:
-            self._suspect(self._waiting.keys())
+            self._suspect(self._known())
         elif signal.state.is_final:
             self._wake(signal.job_id)
+        else:
+            self._show(signal.job_id)
 
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            self._suspect(self._waiting.keys())
+            self._suspect(self._known())
+
+    def _known(self) -> set[UUID]:
+        return self._waiting.keys() | self._watching.keys()
 
     def _suspect(self, job_ids: Iterable[UUID]) -> None:
         self._suspects.update(job_ids)
@@ -129,12 +153,17 @@ class Waiter:
             await self._suspicion.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._suspicion.clear()
-            suspects, self._suspects = self._suspects & self._waiting.keys(), set()
+            suspects, self._suspects = self._suspects & self._known(), set()
             for job_id in await self._find_ended_of(suspects):
                 self._wake(job_id)
 
     def _wake(self, job_id: UUID) -> None:
         _tell(self._waiting.get(job_id, ()), has_ended=True)
+        self._show(job_id)
+
+    def _show(self, job_id: UUID) -> None:
+        for changed in self._watching.get(job_id, ()):
+            changed.set()
 
     async def _find_ended_of(self, suspects: set[UUID]) -> set[UUID]:
         """Nobody has ended while rows cannot be read; they are suspects again a moment later.
@@ -174,10 +203,11 @@ class Waiter:
     def _is_away(self, group: str) -> bool:
         return self._misses[group] >= LOOKS
 
-    def _forget(self, job_id: UUID, future: asyncio.Future[bool]) -> None:
-        self._waiting[job_id].discard(future)
-        if not self._waiting[job_id]:
-            del self._waiting[job_id]
+
+def _discard(groups: dict[UUID, set[T]], job_id: UUID, member: T) -> None:
+    groups[job_id].discard(member)
+    if not groups[job_id]:
+        del groups[job_id]
 
 
 def _tell(futures: Iterable[asyncio.Future[bool]], *, has_ended: bool) -> None:

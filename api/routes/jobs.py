@@ -1,13 +1,16 @@
-"""GET /jobs/{id}."""
+"""GET /jobs/{id} and /jobs/{id}/events."""
 
-from typing import Any
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from api import problems
-from api.dependencies import BaseUrl, Transact
+from api import events, problems
+from api.dependencies import BaseUrl, Service, Transact, Transactions
 from api.openapi import responses
 from api.schemas import JobStatus, StoredRecord
 from shared import errors, jobs, records
@@ -26,10 +29,48 @@ async def show_job(
     job_id: str, request: Request, transact: Transact, base_url: BaseUrl
 ) -> JobStatus:
     """The id is the key: no credentials are asked."""
+    return await _read(_key(job_id), request, transact, base_url)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Watch a job",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {events.MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "description": "An event with the job's status at each change; the last one ends it.",
+        },
+        204: {"description": "The job has ended, and `Last-Event-ID` is its last event's."},
+        **responses(errors.JobNotFound, errors.DatabaseUnavailable),
+    },
+)
+async def watch_job(
+    job_id: str,
+    request: Request,
+    services: Service,
+    base_url: BaseUrl,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Server-Sent Events, as a browser's EventSource reads them: it may come back after a break."""
+    key = _key(job_id)
+    read = partial(_read, key, request, services.transact, base_url)
+    status = await read()
+    if status.state.is_final and last_event_id == events.id_of(status):
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # EventSource gives up, as it should.
+    stream = events.follow(key, read, services.waiter, last_event_id)
+    return StreamingResponse(stream, headers=events.HEADERS, media_type=events.MEDIA_TYPE)
+
+
+def _key(job_id: str) -> UUID:
+    """Raises: JobNotFound."""
     try:
-        key = UUID(job_id)
+        return UUID(job_id)
     except ValueError:
         raise errors.JobNotFound from None
+
+
+async def _read(key: UUID, request: Request, transact: Transactions, base_url: str) -> JobStatus:
     job, result = await transact.read(_look_up, key, base_url)
     return _status(job, result, request)
 

@@ -49,6 +49,7 @@ def test_everything_there_is_is_described(document: Any) -> None:
         "HEAD /record/peaks",
         "POST /questions",
         "GET /jobs/{job_id}",
+        "GET /jobs/{job_id}/events",
         "GET /health/live",
         "GET /health/ready",
     }
@@ -95,6 +96,7 @@ def test_every_error_is_a_problem_object(document: Any) -> None:
         ("GET /record/peaks", "200 304 404 409 410 422 503"),
         ("POST /questions", "200 202 400 408 409 413 415 422 503"),
         ("GET /jobs/{job_id}", "200 404 503"),
+        ("GET /jobs/{job_id}/events", "200 204 404 503"),
         ("GET /health/ready", "200 503"),
     ],
 )

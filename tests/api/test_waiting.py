@@ -117,6 +117,46 @@ def play(scenario: Scenario) -> Workers:
     return asyncio.run(whole())
 
 
+async def seen(changed: asyncio.Event) -> None:
+    await changed.wait()
+    changed.clear()
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_who_watches_sees_every_change(state: State) -> None:
+    async def scenario(workers: Workers) -> None:
+        with workers.waiter.watch(JOB) as changed:
+            workers.say(Signal(UUID(int=2), state, 0.5))
+            workers.say(Signal(JOB, state, 0.5))
+
+            await seen(changed)
+
+    play(scenario)
+
+
+def test_who_watches_sees_the_end_without_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "RECHECK_SECONDS", 0.01)
+
+    async def scenario(workers: Workers) -> None:
+        with workers.waiter.watch(JOB) as changed:
+            workers.end(JOB, silently=True)
+
+            await seen(changed)
+
+    play(scenario)
+
+
+def test_who_watches_is_released() -> None:
+    async def scenario(workers: Workers) -> None:
+        with workers.waiter.watch(JOB) as changed:
+            workers.waiter.release()
+
+            await seen(changed)
+            assert workers.waiter.is_closing
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("state", [State.DONE, State.FAILED])
 def test_a_signal_wakes_who_waits(state: State) -> None:
     async def scenario(workers: Workers) -> None:
