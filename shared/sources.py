@@ -183,22 +183,24 @@ def objections(filters: Filters, names: Iterable[str]) -> dict[str, str]:
     here = [KNOWN[name] for name in names]
     if any(facts.honours(filters) for facts in here):
         return {}
-    found = {}
-    telling = [facts for facts in here if facts.tells_difficulty]
-    if filters.difficulty is not None and not telling:
-        found["difficulty"] = _cannot(here, [f for f in KNOWN.values() if f.tells_difficulty])
-    fitting = telling if filters.difficulty is not None and telling else here
-    if filters.category is not None and not any(f.knows(filters.category) for f in fitting):
-        found["category"] = _categories(fitting)
+    found, owner = {}, "a source"
+    if filters.difficulty is not None:
+        telling = [facts for facts in here if facts.tells_difficulty]
+        if telling:
+            here, owner = telling, "a source that tells difficulty"
+        else:
+            found["difficulty"] = _cannot(here, [f for f in KNOWN.values() if f.tells_difficulty])
+    if filters.category is not None and not any(f.knows(filters.category) for f in here):
+        found["category"] = _categories(here, owner)
     return found
 
 
-def _categories(fitting: Sequence[Facts]) -> str:
-    choosing = [facts for facts in fitting if facts.categories]
+def _categories(here: Sequence[Facts], owner: str) -> str:
+    choosing = [facts for facts in here if facts.categories]
     if not choosing:
-        return _cannot(fitting, [facts for facts in KNOWN.values() if facts.categories])
+        return _cannot(here, [facts for facts in KNOWN.values() if facts.categories])
     lists = (f"{facts.name} has {', '.join(facts.categories)}" for facts in choosing)
-    return f"must be a category that a source has: {'; '.join(lists)}"
+    return f"must be a category of {owner}: {'; '.join(lists)}"
 
 
 def _cannot(here: Sequence[Facts], able: Sequence[Facts]) -> str:

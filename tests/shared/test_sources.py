@@ -38,13 +38,17 @@ def test_nothing_is_said_where_one_source_can(filters: Filters) -> None:
     ("filters", "names", "said"),
     [
         (Filters("Quidditch"), SOME, {"category": "opentdb has .*; bank has Animals, .*"}),
-        (Filters("Physics", "easy"), SOME, {"category": "has: opentdb has General .*Animations"}),
+        (
+            Filters("Physics", "easy"),
+            SOME,
+            {"category": "tells difficulty: opentdb has General .*Animations$"},
+        ),
         (Filters("Physics", "easy"), ["bank"], {"difficulty": "with bank, only with opentdb, tri"}),
         (Filters("History"), ["jservice"], {"category": "jservice, only with opentdb, .* bank"}),
         (
             Filters("Quidditch", "easy"),
             ["jservice", "bank"],
-            {"difficulty": "with jservice, bank, only", "category": "source has: bank has"},
+            {"difficulty": "with jservice, bank, only", "category": "of a source: bank has"},
         ),
     ],
 )
