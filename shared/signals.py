@@ -7,6 +7,7 @@ delays a waiting client until its next look, and a forged or doubled one does no
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -63,13 +64,27 @@ def announce(client: Redis, worker: str) -> None:
         log.warning("worker %s not announced: %s", worker, error)
 
 
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client whose every failure is a RedisError or an OSError.
+
+    redis-py lets out what an event loop says to who writes to a connection that the server has
+    closed: a RuntimeError is uvloop's, the others are asyncio's, depending on its version.
+    """
+    try:
+        async with redis.asyncio.from_url(url, **PATIENCE) as client:
+            yield client
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise redis.ConnectionError("the connection was closed") from error
+
+
 async def announced(url: str) -> set[str]:
     """The worker groups that were at work in the last seconds.
 
     Raises:
         RedisError: Redis is away.
     """
-    async with redis.asyncio.from_url(url, **PATIENCE) as client:
+    async with _connected(url) as client:
         return {key.decode().removeprefix(WORKERS) async for key in client.scan_iter(f"{WORKERS}*")}
 
 
@@ -80,7 +95,7 @@ async def listen(url: str) -> AsyncIterator[Signal | None]:
         RedisError: the connection is lost; listen again.
     """
     async with (
-        redis.asyncio.from_url(url, **PATIENCE) as client,
+        _connected(url) as client,
         client.pubsub(ignore_subscribe_messages=True) as subscription,
     ):
         await subscription.subscribe(CHANNEL)

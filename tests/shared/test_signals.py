@@ -1,11 +1,15 @@
 """Signals between real processes' ends of a real broker."""
 
 import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from uuid import uuid4
 
 import pytest
+import uvloop
 from redis import RedisError
+from redis.asyncio import Connection
 
 from shared import signals
 from shared.models import State
@@ -44,6 +48,24 @@ def test_a_broker_that_is_away_is_an_error_for_who_listens() -> None:
 
     with pytest.raises(RedisError):
         asyncio.run(asyncio.wait_for(hear(), 10))
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_broker_that_hangs_up_while_it_is_spoken_to_is_away(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], AbstractEventLoop]
+) -> None:
+    send = Connection._send_packed_command
+
+    async def lose_and_send(connection: Connection, command: Iterable[bytes]) -> None:
+        assert connection._writer is not None
+        connection._writer.transport.abort()
+        await asyncio.sleep(0)  # The loop, which a reset takes by surprise, has closed it now.
+        await send(connection, command)
+
+    monkeypatch.setattr(Connection, "_send_packed_command", lose_and_send)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(RedisError):
+        runner.run(signals.announced(redis_url))
 
 
 def test_workers_that_announced_themselves_are_known(redis_url: str) -> None:
