@@ -6,7 +6,6 @@ The workers write it (`worker/breaker.py`); the API shows it.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import redis.asyncio
 from redis import Redis
 
 from shared import signals
@@ -35,7 +34,7 @@ async def read(url: str, sources: Iterable[str]) -> dict[str, Outage]:
     """The same, without holding up an event loop. Raises: RedisError."""
     names = list(sources)
     async with (
-        redis.asyncio.from_url(url, **signals.PATIENCE) as client,
+        signals.connected(url) as client,
         client.pipeline(transaction=False) as pipeline,
     ):
         return _found(names, await _asking(pipeline, names).execute())

@@ -65,7 +65,7 @@ def announce(client: Redis, worker: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[redis.asyncio.Redis]:
+async def connected(url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client whose every failure is a RedisError or an OSError.
 
     redis-py lets out what an event loop says to who writes to a connection that the server has
@@ -84,7 +84,7 @@ async def announced(url: str) -> set[str]:
     Raises:
         RedisError: Redis is away.
     """
-    async with _connected(url) as client:
+    async with connected(url) as client:
         return {key.decode().removeprefix(WORKERS) async for key in client.scan_iter(f"{WORKERS}*")}
 
 
@@ -95,7 +95,7 @@ async def listen(url: str) -> AsyncIterator[Signal | None]:
         RedisError: the connection is lost; listen again.
     """
     async with (
-        _connected(url) as client,
+        connected(url) as client,
         client.pubsub(ignore_subscribe_messages=True) as subscription,
     ):
         await subscription.subscribe(CHANNEL)

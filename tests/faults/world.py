@@ -285,7 +285,7 @@ class World:
         self.database_proxy = enter(Proxy(self.postgres.port))
         self.broker_proxy = enter(Proxy(self.broker.port))
         self.source_proxy = enter(Proxy(urlsplit(self.source.url).port or 0))
-        self.product = enter(Product(self.folder, **self._environment(), **self._settings))
+        self.product = enter(Product(self.folder, **{**self._environment(), **self._settings}))
         engine = databases.connect(
             self.postgres.url, application=APPLICATION, pool_size=20, statement_timeout_seconds=20
         )
