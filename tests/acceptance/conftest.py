@@ -14,7 +14,7 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def product() -> Iterator[Product]:
     """The product, running on data of its own."""
     with folders.temporary() as path, Product(path) as product:
