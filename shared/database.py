@@ -38,6 +38,7 @@ def connect(
         "tcp_keepalives_interval": "5s",
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": f"{SILENCE_SECONDS}s",
+        "timezone": "UTC",  # Whatever the server's: all times are told in it.
     }
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg2"),

@@ -1,5 +1,7 @@
 """Connections and transactions, judged by what the server sees."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import Engine, select, text
 
@@ -25,6 +27,17 @@ def test_a_connection_that_the_server_has_closed_is_not_used(
         connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": closed})
 
     assert backend(database) != closed
+
+
+def test_times_are_in_utc_wherever_the_server_is(database: Database, admin: Engine) -> None:
+    name = database.engine.url.database
+    with admin.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'"))
+
+    with database.statements() as session:
+        now = session.execute(text("SELECT now()")).scalar_one()
+
+    assert now.utcoffset() == timedelta(0)
 
 
 def test_a_transaction_is_undone_when_it_breaks_off_and_statements_are_not(
