@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from api import openapi, problems
 from api.connection import Linger, RequestIds
 from api.dependencies import Queue, Services, Transactions
-from api.routes import health, jobs, owner, questions, records, users, waveforms
+from api.routes import catalogue, health, jobs, owner, questions, records, users, waveforms
 from api.waiting import Waiter
 from shared import crashpoints, database, signals, store
 from shared.database import Database
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestIds)
     app.add_middleware(Linger)
     problems.install(app)
-    for module in (users, records, owner, waveforms, questions, jobs, health):
+    for module in (users, records, owner, waveforms, questions, catalogue, jobs, health):
         app.include_router(module.router)
     openapi.complete(app)
     return app

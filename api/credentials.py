@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import Request
 from sqlalchemy.orm import Session
 
+from api.schemas import row_id
 from shared import users
 
-LARGEST_ID = (1 << 63) - 1
 NOBODY = 0, UUID(int=0)
 
 
@@ -29,7 +29,7 @@ class Credentials:
     def parsed(self) -> tuple[int, UUID]:
         """What they stand for; nobody's, which are refused after the same steps as all others."""
         try:
-            return user_id(self.user), UUID(self.token)
+            return row_id(self.user), UUID(self.token)
         except ValueError:
             return NOBODY
 
@@ -45,12 +45,3 @@ def _bearer_token(request: Request) -> str:
     """The token of an `Authorization: Bearer` header; empty if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def user_id(text: str) -> int:
-    """Raises: ValueError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
-        raise ValueError(text)
-    if not 0 < int(text) <= LARGEST_ID:
-        raise ValueError(text)
-    return int(text)

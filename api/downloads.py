@@ -116,14 +116,14 @@ def parse_range(value: str, size_bytes: int) -> Span | None:
     return None
 
 
-def is_fresh(request: Request, etag: str, modified: datetime) -> bool:
+def is_fresh(request: Request, etag: str, modified: datetime | None = None) -> bool:
     """Whether the client's copy will do."""
     lists = request.headers.getlist("if-none-match")
     if lists:
         tags = ", ".join(lists)
         return tags.strip() == "*" or etag in re.findall(r'"[^"]*"', tags)
     since = _date(request.headers.get("if-modified-since"))
-    return since is not None and modified <= since
+    return since is not None and modified is not None and modified <= since
 
 
 def _may_be_partial(request: Request, sound: Sound) -> bool:

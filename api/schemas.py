@@ -13,7 +13,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from shared.models import Record, State
 from shared.sources import Filters
 
+LARGEST_ID = (1 << 63) - 1
 LONGEST_NAME = 100
+
+
+def row_id(text: str) -> int:
+    """A number as the database gives them to its rows. Raises: ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
+        raise ValueError(text)
+    if not 0 < int(text) <= LARGEST_ID:
+        raise ValueError(text)
+    return int(text)
 
 
 def _clean_name(name: str) -> str:
@@ -68,6 +78,19 @@ class Question(BaseModel):
     source: str
     source_id: str
     category: str | None
+
+
+class FullQuestion(Question):
+    difficulty: Literal["easy", "medium", "hard"] | None
+    licence: str | None
+    attribution: str | None
+    """Who is to be named wherever it is shown, as the licence wants it."""
+
+
+class QuestionPage(BaseModel):
+    items: list[Question]
+    next: str | None
+    """URL of the next page, if there is one."""
 
 
 class Nothing(BaseModel):

@@ -16,7 +16,7 @@ from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.idempotency import REPLAYED
 from api.openapi import problem, responses
-from api.schemas import AcceptedRecord, StoredRecord
+from api.schemas import AcceptedRecord, StoredRecord, row_id
 from shared import errors, jobs, records
 from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import Job, Record, State
@@ -251,7 +251,7 @@ def _outcome(session: Session, record_id: UUID, user_id: int) -> Record | None:
 def link(record_id: str, user: str) -> tuple[UUID, int]:
     """A link's parts. Raises: RecordNotFound, as for a record that is not there."""
     try:
-        return UUID(record_id), credentials.user_id(user)
+        return UUID(record_id), row_id(user)
     except ValueError:
         raise errors.RecordNotFound from None
 

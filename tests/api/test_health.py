@@ -105,6 +105,9 @@ def test_every_route_says_within_six_seconds_that_the_database_is_away(
         visitor.upload_plain(wav),
         cut_off.get(f"/record?id={zero}&user=1"),
         cut_off.get(f"/jobs/{zero}"),
+        cut_off.get("/questions"),
+        cut_off.get("/questions?format=csv"),
+        cut_off.get("/questions/1"),
     ]
 
     for answer in answers:

@@ -15,7 +15,7 @@ from tests.stack import Api, User
         ("GET", "/users", "POST"),
         ("DELETE", "/record", "GET, HEAD, POST"),
         ("PUT", "/record?id=1", "GET, HEAD, POST"),
-        ("PATCH", "/questions", "POST"),
+        ("PATCH", "/questions", "GET, HEAD, POST"),
         ("POST", "/jobs/x", "GET"),
         ("POST", "/health/live", "GET"),
         ("TRACE", "/record", "GET, HEAD, POST"),

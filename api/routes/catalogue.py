@@ -1,0 +1,141 @@
+"""GET /questions and /questions/{id}."""
+
+import hashlib
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AfterValidator
+from pydantic_core import to_json
+
+from api import downloads, exports
+from api.dependencies import BaseUrl, Transact
+from api.exports import WantedFormat
+from api.openapi import problem, responses
+from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, row_id
+from shared import catalogue, errors
+from shared.catalogue import Selection
+
+router = APIRouter(tags=["questions"])
+
+DEFAULT_LIMIT = 100
+MOST_ROWS = 1_000
+LONGEST_SEARCH = 200
+"""Characters. The cost of a search rises with the number of its words: 10 kB of them would keep the
+database busy for 14 s, were there a million questions."""
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must have no null character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+
+
+def _selection(
+    q: Annotated[
+        Text,
+        Query(
+            max_length=LONGEST_SEARCH,
+            description='Words of the question or its answer: `ship`, `"space ship"`, '
+            "`cat or dog`, `-fish`.",
+        ),
+    ] = "",
+    category: Annotated[Text, Query(description="Whatever its case.")] = "",
+    source: Text = "",
+    difficulty: Literal["easy", "medium", "hard"] | None = None,
+) -> Selection:
+    """A field that a form leaves empty asks for nothing."""
+    return Selection(q.strip() or None, category or None, source or None, difficulty)
+
+
+Limit = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=MOST_ROWS,
+        description=f"{DEFAULT_LIMIT} of JSON unless given, and all there are of the others.",
+    ),
+]
+After = Annotated[
+    int | None,
+    Query(ge=1, le=LARGEST_ID, description="The id of the last question that is known."),
+]
+
+_TEXT = {"schema": {"type": "string"}}
+_LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": QuestionPage,
+        "content": {"text/csv": _TEXT, "application/jsonl": _TEXT},
+        "description": "The questions, newest first.",
+    },
+    406: problem("Not acceptable"),
+    **responses(errors.InvalidRequest, errors.DatabaseUnavailable),
+}
+_QUESTION_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": FullQuestion, "description": "The question."},
+    304: {"description": "The client's copy is good."},
+    **responses(errors.NotFound, errors.DatabaseUnavailable),
+}
+
+
+@router.head(
+    "/questions",
+    summary="Look at the headers of the stored questions",
+    operation_id="look_at_questions",
+    responses=_LIST_RESPONSES,
+)
+@router.get("/questions", summary="Read the stored questions", responses=_LIST_RESPONSES)
+async def list_questions(  # noqa: PLR0917 - FastAPI gives them by name.
+    request: Request,
+    transact: Transact,
+    base_url: BaseUrl,
+    form: WantedFormat,
+    selection: Annotated[Selection, Depends(_selection)],
+    limit: Limit = None,
+    after: After = None,
+) -> Response:
+    """Newest first. A page of JSON names the next one, here and in a `Link` header; questions that
+    come meanwhile shift no page. CSV and JSON lines are the whole table unless `limit` is given.
+    """
+    if limit is None and form is not exports.JSON:
+        return await exports.whole(request, form, transact, selection, after)
+    most = limit or DEFAULT_LIMIT
+    rows = await transact.read(catalogue.page, selection, after=after, limit=most + 1)
+    next_url = _next_url(request, base_url, rows[most - 1].id) if len(rows) > most else None
+    return await exports.page(form, rows[:most], next_url)
+
+
+@router.head(
+    "/questions/{question_id}",
+    summary="Look at the headers of a question",
+    operation_id="look_at_question",
+    responses=_QUESTION_RESPONSES,
+)
+@router.get("/questions/{question_id}", summary="Read a question", responses=_QUESTION_RESPONSES)
+async def show_question(request: Request, transact: Transact, question_id: str) -> Response:
+    """With its difficulty, and the terms on which its source lets it be passed on."""
+    missing = errors.NotFound("There is no such question; GET /questions lists those there are.")
+    try:
+        number = row_id(question_id)
+    except ValueError:
+        raise missing from None
+    found = await transact.read(catalogue.find, number)
+    if found is None:
+        raise missing
+    content = to_json(found)
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    # A question never changes; what is known of its source may, with a release.
+    headers = {"ETag": etag, "Cache-Control": "public, max-age=3600"}
+    if downloads.is_fresh(request, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def _next_url(request: Request, base_url: str, after: int) -> str:
+    """The address that was asked for, further down."""
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    return f"{base_url}/questions?{urlencode([*query, ('after', after)])}"
