@@ -11,9 +11,11 @@ from fastapi_offline import FastAPIOffline
 from api import openapi, problems
 from api.connection import Linger, RequestIds
 from api.dependencies import Queue, Services, Transactions
+from api.recent import Recent
 from api.routes import catalogue, health, jobs, owner, questions, records, users, waveforms
 from api.waiting import Waiter
 from shared import crashpoints, database, signals, store
+from shared.catalogue import statistics
 from shared.database import Database
 from shared.jobs import Hints, celery_app, final_ids
 from shared.settings import Settings
@@ -77,4 +79,5 @@ def _services(settings: Settings, database_url: str, redis_url: str) -> Services
         ),
         uploads=store.from_url(settings.uploads),
         broker_url=redis_url,
+        question_stats=Recent(partial(transact.read, statistics)),
     )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import anyio
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
 from api import problems
+from api.recent import Recent
 from api.waiting import Waiter
 from shared import crashpoints, errors, jobs
 from shared.database import Database
@@ -134,6 +135,7 @@ class Services:
     waiter: Waiter
     uploads: UploadStore
     broker_url: str
+    question_stats: Recent[dict[str, Any]]
     arriving: int = 0
     """Uploads under way."""
 

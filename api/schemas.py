@@ -93,6 +93,32 @@ class QuestionPage(BaseModel):
     """URL of the next page, if there is one."""
 
 
+class SourceCount(BaseModel):
+    name: str
+    licence: str | None
+    attribution: str | None
+    count: int
+    newest_saved_at: datetime
+
+
+class CategoryCount(BaseModel):
+    category: str | None
+    count: int
+
+
+class DifficultyCount(BaseModel):
+    difficulty: str | None
+    count: int
+
+
+class QuestionStats(BaseModel):
+    total: int
+    sources: list[SourceCount]
+    categories: list[CategoryCount]
+    """The largest ones, whatever their case."""
+    difficulties: list[DifficultyCount]
+
+
 class Nothing(BaseModel):
     """No question was stored before."""
 

@@ -1,4 +1,4 @@
-"""GET /questions and /questions/{id}."""
+"""GET /questions, /questions/stats and /questions/{id}."""
 
 import hashlib
 from http import HTTPStatus
@@ -10,10 +10,10 @@ from pydantic import AfterValidator
 from pydantic_core import to_json
 
 from api import downloads, exports
-from api.dependencies import BaseUrl, Transact
+from api.dependencies import BaseUrl, Service, Transact
 from api.exports import WantedFormat
 from api.openapi import problem, responses
-from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, row_id
+from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, QuestionStats, row_id
 from shared import catalogue, errors
 from shared.catalogue import Selection
 
@@ -80,6 +80,10 @@ _QUESTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client's copy is good."},
     **responses(errors.NotFound, errors.DatabaseUnavailable),
 }
+_STATS_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": QuestionStats, "description": "The numbers."},
+    **responses(errors.DatabaseUnavailable),
+}
 
 
 @router.head(
@@ -107,6 +111,23 @@ async def list_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     rows = await transact.read(catalogue.page, selection, after=after, limit=most + 1)
     next_url = _next_url(request, base_url, rows[most - 1].id) if len(rows) > most else None
     return await exports.page(form, rows[:most], next_url)
+
+
+@router.head(
+    "/questions/stats",
+    summary="Look at the headers of the questions' statistics",
+    operation_id="look_at_question_stats",
+    responses=_STATS_RESPONSES,
+)
+@router.get("/questions/stats", summary="Count the stored questions", responses=_STATS_RESPONSES)
+async def show_stats(services: Service) -> Response:
+    """How many there are, of which sources, categories and difficulties.
+
+    In a large table counting takes a while: then the numbers may be as old as `Cache-Control` says.
+    """
+    stats, seconds = await services.question_stats.get()
+    headers = {"Cache-Control": f"public, max-age={int(seconds)}"}
+    return Response(to_json(stats), headers=headers, media_type="application/json")
 
 
 @router.head(

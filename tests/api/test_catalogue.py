@@ -1,4 +1,4 @@
-"""GET and HEAD /questions and /questions/{id}."""
+"""GET and HEAD /questions, /questions/stats and /questions/{id}."""
 
 import asyncio
 import csv
@@ -22,7 +22,7 @@ from tests.api.problems import problem
 from tests.faults.proxy import Proxy
 from tests.jservice import JService, make_clues
 from tests.questions import store
-from tests.stack import Api, Stack
+from tests.stack import Api, Stack, eventually
 
 FIELDS = [
     "id",
@@ -337,6 +337,38 @@ def test_a_question_that_is_not_there_is_not_found(api: Api, number: str) -> Non
     assert problem(api.get(f"/questions/{number}")) == (404, "not-found")
 
 
+def test_the_statistics_count_what_is_there(api: Api, shelf: Database) -> None:
+    fill(shelf, 2, source="opentdb", category="Film", difficulty="easy")
+    [newest] = fill(shelf, source="bank", category="film")
+    saved_at = api.get(f"/questions/{newest}").json()["saved_at"]
+
+    stats = eventually(
+        lambda: (found := api.get("/questions/stats").json())["total"] == 3 and found
+    )
+
+    assert [source["name"] for source in stats["sources"]] == ["opentdb", "bank"]
+    assert stats["sources"][1] == {
+        "name": "bank",
+        "licence": None,
+        "attribution": None,
+        "count": 1,
+        "newest_saved_at": saved_at,
+    }
+    assert stats["categories"] == [{"category": "Film", "count": 3}]
+    assert {row["difficulty"]: row["count"] for row in stats["difficulties"]} == {
+        "easy": 2,
+        None: 1,
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_statistics_say_how_long_they_hold(api: Api, method: str) -> None:
+    answer = api.client.request(method, "/questions/stats")
+
+    assert (answer.status_code, answer.content == b"") == (200, method == "HEAD")
+    assert re.fullmatch(r"public, max-age=\d+", answer.headers["cache-control"])
+
+
 @pytest.mark.parametrize("path", ["", "?limit=1", "?format=csv", "?format=jsonl", "/{id}"])
 def test_head_has_the_headers_of_get_and_no_body(api: Api, shelf: Database, path: str) -> None:
     number, _ = fill(shelf, 2)
@@ -344,7 +376,7 @@ def test_head_has_the_headers_of_get_and_no_body(api: Api, shelf: Database, path
 
     get, head = api.get(address), api.client.head(address)
 
-    ignored = {"date", "x-request-id", "transfer-encoding", "cache-control"}
+    ignored = {"date", "x-request-id", "transfer-encoding"}
     assert (head.status_code, head.content) == (get.status_code, b"")
     assert {item for item in head.headers.items() if item[0] not in ignored} == {
         item for item in get.headers.items() if item[0] not in ignored

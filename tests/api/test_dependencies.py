@@ -70,6 +70,7 @@ def services(database: Database, woken: list[bool]) -> Services:
         waiter=Mock(ended=AsyncMock(side_effect=woken)),
         uploads=Mock(),
         broker_url="",
+        question_stats=Mock(),
     )
 
 

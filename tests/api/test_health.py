@@ -108,6 +108,7 @@ def test_every_route_says_within_six_seconds_that_the_database_is_away(
         cut_off.get("/questions"),
         cut_off.get("/questions?format=csv"),
         cut_off.get("/questions/1"),
+        cut_off.get("/questions/stats"),
     ]
 
     for answer in answers:
