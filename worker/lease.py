@@ -1,6 +1,8 @@
 """Holding a job: claimed, kept by a heartbeat, and ended in one fenced transaction."""
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +23,16 @@ Publish = Callable[[UUID, State, float], None]
 Hint = Callable[[UUID, str], None]
 
 REPORT_SECONDS = 0.5
+
+HANG_LEASES, HANG_SECONDS = 4, 60
+"""Work that shows no sign of life for four leases, and no less than a minute, hangs. It shows one
+with each block of samples and each batch of questions; what takes longest between two of them is a
+source that does not answer, which is given up after 25 seconds."""
+
+
+def kill_this_process() -> None:
+    """Nothing less would do: a thread that hangs cannot be told to end."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class LeaseLost(Exception):
@@ -60,9 +72,12 @@ class Lease:
         self._lost = threading.Event()
         self._beat_now = threading.Event()
         self._reported_at = time.monotonic()
+        self._alive_at = time.monotonic()
+        self._is_settling = False
 
     def check(self) -> None:
-        """Raises: LeaseLost."""
+        """A sign of life. Raises: LeaseLost."""
+        self._alive_at = time.monotonic()
         if self._lost.is_set():
             raise LeaseLost(str(self.job_id))
 
@@ -106,6 +121,11 @@ class Lease:
             self._beat_now.clear()
             if ended.is_set():
                 return
+            if self._hangs():
+                # It would keep its job for ever, and its place in the pool. What else this process
+                # is at is rescued like the job itself.
+                log.critical("job %s hangs, so this process is killed", self.job_id)
+                kill_this_process()
             started = time.monotonic()
             try:
                 self._extend()
@@ -115,6 +135,12 @@ class Lease:
                 # Until the lease's end the job is ours, and the outage may be over by then.
                 if time.monotonic() >= deadline:
                     self._lost.set()
+
+    def _hangs(self) -> bool:
+        """A settling is PostgreSQL's work, and bounded by its own timeout."""
+        silence = time.monotonic() - self._alive_at
+        patience = max(HANG_SECONDS, HANG_LEASES * self._duration.total_seconds())
+        return not self._is_settling and silence > patience
 
     def _extend(self) -> None:
         progress = self.progress
@@ -138,7 +164,7 @@ class Lease:
         resumed: float | None = None
         self.check()
         crashpoints.reach("work-done")
-        with self._database.transaction() as session:
+        with self._settling(), self._database.transaction() as session:
             self._require(jobs.finish(session, self._claim))
             settlement = Settlement(session)
             yield settlement
@@ -152,6 +178,15 @@ class Lease:
         self._publish(self.job_id, State.DONE, 1)
         if self._claim.parent_id is not None and resumed is not None:
             self._tell_parent(self._claim.parent_id, resumed)
+
+    @contextmanager
+    def _settling(self) -> Iterator[None]:
+        self._is_settling = True
+        try:
+            yield
+        finally:
+            self._alive_at = time.monotonic()
+            self._is_settling = False
 
     def _tell_parent(self, parent_id: UUID, progress: float) -> None:
         if progress == 1:

@@ -1,6 +1,7 @@
 """What a worker may do with a job while it holds its lease, and after it lost it."""
 
 import threading
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -54,6 +55,52 @@ def test_an_error_while_settling_undoes_the_effects_and_keeps_the_lease(
     with lease.settle():
         pass
     assert state(database, lease.job_id) is State.DONE
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set instead of a kill of this process; what hangs is given a tenth of a second."""
+    event = threading.Event()
+    monkeypatch.setattr("worker.lease.kill_this_process", event.set)
+    monkeypatch.setattr("worker.lease.HANG_SECONDS", 0.1)
+    monkeypatch.setattr("worker.lease.HANG_LEASES", 0)
+    return event
+
+
+def test_work_that_hangs_takes_its_process_along(
+    new_lease: NewLease, killed: threading.Event
+) -> None:
+    """A heartbeat alone would keep the job for it for ever."""
+    lease = new_lease(jobs.COLLECT, seconds=0.3)
+
+    with lease.heartbeat():
+        assert killed.wait(20)
+
+
+def test_work_that_shows_signs_of_life_does_not_hang(
+    new_lease: NewLease, killed: threading.Event
+) -> None:
+    lease = new_lease(jobs.COLLECT, seconds=0.3)
+    until = time.monotonic() + 1
+
+    with lease.heartbeat():
+        while time.monotonic() < until:
+            lease.report(0.5)
+            time.sleep(0.01)
+
+    assert not killed.is_set()
+
+
+def test_settling_does_not_hang(new_lease: NewLease, killed: threading.Event) -> None:
+    lease = new_lease(jobs.COLLECT, seconds=30)
+
+    with lease.settle():
+        lease._alive_at -= 1000
+
+        assert not lease._hangs()
+
+    assert not lease._hangs()
+    assert not killed.is_set()
 
 
 def test_a_zombie_leaves_no_effects(database: Database, new_lease: NewLease) -> None:
