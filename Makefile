@@ -5,7 +5,7 @@ LOCKS := requirements.txt requirements-embedded.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: help run test bench faults fuzz audit lint format types check lock clean
+.PHONY: help run test bench faults degradation fuzz audit lint format types check lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,10 @@ bench: ## Measure against ffmpeg and what others do; OPTIONS=--quick for a minut
 faults: ## Harm the product under load in a hundred ways, and see that it keeps its promises.
 	@$(PYTHON) run.py install --dev
 	@.venv/bin/python -m tests.faults $(OPTIONS)
+
+degradation: ## Ask for everything while one thing after another is away.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m tests.faults.degradation
 
 fuzz: ## Read a million spoiled uploads, forms, ranges, tags and questions.
 	@$(PYTHON) run.py install --dev
