@@ -186,6 +186,11 @@ class Upstream:
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
+    @property
+    def url(self) -> str:
+        """What `QUESTION_SOURCES` says of it."""
+        return self.base
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
