@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import Protocol
+from shared import logs
 from shared.settings import Settings, SettingsError
 
 
@@ -26,6 +27,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     try:
         settings = Settings.load()
+        logs.configure(settings.log_format, settings.log_level)
         app = create_app(settings)
     except (SettingsError, ValueError) as error:
         sys.exit(str(error))
@@ -33,8 +35,10 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        # A request's path can hold a link's secret in its query: the log is not the place for it.
+        # A query can hold a link's secret, which has no place in a log: `api/observing.py` writes
+        # lines of its own.
         access_log=False,
+        log_config=None,
         server_header=False,
         http=Protocol,
         timeout_graceful_shutdown=10,

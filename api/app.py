@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import openapi, problems
-from api.connection import Linger, RequestIds
+from api.connection import Linger
 from api.dependencies import Queue, Services, Transactions
+from api.observing import Observed
 from api.recent import Recent
 from api.routes import catalogue, health, jobs, owner, questions, records, users, waveforms
 from api.waiting import Waiter
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )
     app.state.services = services
-    app.add_middleware(RequestIds)
+    app.add_middleware(Observed)
     app.add_middleware(Linger)
     problems.install(app)
     for module in (users, records, owner, waveforms, questions, catalogue, jobs, health):

@@ -1,34 +1,13 @@
-"""What every exchange has, whatever it is about: an id, and an end in which nothing is lost."""
+"""How every exchange ends, whatever it is about: with nothing lost."""
 
 import asyncio
 from contextlib import suppress
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LINGER_SECONDS = 30
 LINGER_STALL_SECONDS = 5
 """As nginx's lingering_time and lingering_timeout."""
-
-
-class RequestIds:
-    """Gives every request an id, which the answer carries, and so do the problem and the log."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = scope["request_id"] = str(uuid4())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
 
 
 class Linger:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
@@ -101,7 +102,8 @@ class Transactions:
         started meanwhile, however many ask: those of a minute could be thousands.
         """
         loop = asyncio.get_running_loop()
-        running = self._threads.submit(run)
+        # Its lines, and the jobs that it makes, are about the same request.
+        running = self._threads.submit(copy_context().run, run)
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._places.release))
         return await asyncio.wrap_future(running)
 

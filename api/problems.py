@@ -123,7 +123,7 @@ def install(app: FastAPI) -> None:
     async def _(request: Request, error: Exception) -> JSONResponse:
         """A mistake in this program: the log has it, with the request's id; the user has the id."""
         key = request_id(request)
-        log.error("request %s failed", key, exc_info=error)
+        log.error("a mistake of ours", exc_info=error)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         detail = "The service made a mistake. Tell its operator the request_id."
         problem = of_http(status, detail, instance=request.url.path, request_id=key)

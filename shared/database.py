@@ -44,6 +44,7 @@ def connect(
         make_url(url).set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # What went wrong is told in logs; names and digests are not.
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         connect_args={
             "application_name": f"quaver {application}",

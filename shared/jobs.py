@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors
+from shared import crashpoints, errors, logs
 from shared.models import Job, State
 
 CONVERT = "records.convert"
@@ -66,6 +66,17 @@ class Claim:
     payload: dict[str, Any]
     attempt: int
     parent_id: UUID | None = None
+    request_id: str | None = None
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What lines about it are about."""
+        return {
+            "request_id": self.request_id,
+            "job": str(self.job_id),
+            "kind": self.kind,
+            "attempt": self.attempt,
+        }
 
 
 _UNFLUSHED = func.set_config("synchronous_commit", "off", True)  # noqa: FBT003
@@ -74,7 +85,15 @@ _UNFLUSHED = func.set_config("synchronous_commit", "off", True)  # noqa: FBT003
 Should a crash of the server undo a claim, that is as if its worker had died: the job is queued, and
 what the worker does with its lease is refused."""
 
-_CLAIM_COLUMNS = (Job.id, Job.lease_token, Job.kind, Job.payload, Job.attempt, Job.parent_id)
+_CLAIM_COLUMNS = (
+    Job.id,
+    Job.lease_token,
+    Job.kind,
+    Job.payload,
+    Job.attempt,
+    Job.parent_id,
+    Job.request_id,
+)
 _CLAIM = (
     update(Job)
     .where(Job.id == bindparam("job"), Job.state == State.QUEUED, Job.not_before <= func.now())
@@ -94,11 +113,21 @@ def create(
     session: Session, kind: str, payload: dict[str, Any], *, parent_id: UUID | None = None
 ) -> Job:
     """Add a queued job. Once this is committed, send its hint."""
-    job = Job(id=uuid4(), kind=kind, payload=payload, parent_id=parent_id)
+    job = _new(kind, payload, parent_id)
     session.add(job)
     session.flush()
     crashpoints.reach("job-created")
     return job
+
+
+def _new(kind: str, payload: dict[str, Any], parent_id: UUID | None) -> Job:
+    return Job(
+        id=uuid4(),
+        kind=kind,
+        payload=payload,
+        parent_id=parent_id,
+        request_id=logs.request_id(),
+    )
 
 
 def get(session: Session, job_id: UUID) -> Job:
@@ -153,7 +182,7 @@ def split(
     values = {"lease_token": None, "lease_until": None, "attempt": 0, "payload": merged}
     if not _move(session, held, state=State.WAITING, **values):
         return []
-    children = [Job(id=uuid4(), kind=kind, payload=p, parent_id=held.job_id) for p in payloads]
+    children = [_new(kind, child, held.job_id) for child in payloads]
     session.add_all(children)
     session.flush()
     return [child.id for child in children]
@@ -261,10 +290,12 @@ def evict(session: Session, *, overdue: timedelta) -> int:
     return session.scalar(statement, {"overdue": overdue}) or 0
 
 
-def unhinted(session: Session, kind: str, *, older_than: timedelta, limit: int) -> list[UUID]:
+def unhinted(
+    session: Session, kind: str, *, older_than: timedelta, limit: int
+) -> list[tuple[UUID, str | None]]:
     """Queued jobs that are due and whose last hint is so old that it may be lost, oldest first.
 
-    They count as hinted from now on.
+    Their ids and their requests'. They count as hinted from now on.
     """
     now = func.clock_timestamp()
     due = (
@@ -278,12 +309,21 @@ def unhinted(session: Session, kind: str, *, older_than: timedelta, limit: int) 
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    statement = update(Job).where(Job.id.in_(due)).values(hinted_at=now).returning(Job.id)
-    return list(session.scalars(statement))
+    hinted = update(Job).where(Job.id.in_(due)).values(hinted_at=now)
+    rows = session.execute(hinted.returning(Job.id, Job.request_id))
+    return [(row.id, row.request_id) for row in rows]
 
 
 def _claim_of(row: Row[Any]) -> Claim:
-    return Claim(row.id, row.lease_token, row.kind, row.payload, row.attempt, row.parent_id)
+    return Claim(
+        row.id,
+        row.lease_token,
+        row.kind,
+        row.payload,
+        row.attempt,
+        row.parent_id,
+        row.request_id,
+    )
 
 
 def _is_held(held: Claim) -> ColumnElement[bool]:
@@ -356,10 +396,15 @@ class Hints:
     def send(self, job_id: UUID, kind: str) -> None:
         """Tell the workers of a job. It blocks for some seconds at worst and never raises.
 
-        A hint that cannot be sent is not worth an error: the sweep sends it again.
+        A hint that cannot be sent is not worth an error: the sweep sends it again. The request's
+        id is for Flower's eyes alone, which shows of a message what is said to be its arguments.
         """
+        request_id = logs.request_id()
+        shown = repr({"request_id": request_id} if request_id else {})
         try:
-            self._app.send_task(kind, args=[str(job_id)], task_id=str(job_id), retry=False)
+            self._app.send_task(
+                kind, args=[str(job_id)], kwargsrepr=shown, task_id=str(job_id), retry=False
+            )
         except (OperationalError, OSError) as error:
             log.warning("hint for job %s not sent, the sweep will send it: %s", job_id, error)
 

@@ -66,6 +66,8 @@ class Job(Base):
     kind: Mapped[str]
     """Name of the Celery task that does it, such as `records.convert`."""
     state: Mapped[str] = mapped_column(server_default=State.QUEUED)
+    request_id: Mapped[str | None]
+    """Of the request that it comes of, for the logs."""
     payload: Mapped[dict[str, Any]]
     """All that its worker needs to begin, so that a claim is the only read."""
     result: Mapped[dict[str, Any] | None]

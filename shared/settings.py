@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared import sources
+from shared import logs, sources
 
 GIBIBYTE = 1 << 30
 
@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=5, ge=0.1)
     job_max_attempts: int = Field(default=3, ge=1)
 
+    log_format: logs.Format = "text"
+    log_level: logs.Level = "info"
+
     crash_points: Path | None = None
     """For tests alone: see `shared/crashpoints.py`."""
 
@@ -94,6 +97,11 @@ class Settings(BaseSettings):
     @classmethod
     def _make_absolute(cls, folder: Path) -> Path:
         return folder.expanduser().absolute()
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, word: str) -> str:
+        return word.lower()
 
     @field_validator("public_url")
     @classmethod

@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
-from worker.app import QUESTION_THREADS, app, settings
+from worker.app import QUESTION_THREADS, app, set_up_logs, settings
 
 
 def _worker(group: str, *pool: str, queues: str) -> list[str]:
     return [
+        "--quiet",  # Its banner is no line of a log.
         "worker",
         f"--queues={queues}",
         f"--hostname={group}@%h",
-        "--loglevel=INFO",
         "--without-gossip",
         "--without-mingle",
         *pool,
@@ -30,6 +30,7 @@ def main() -> None:
             pool = ("--pool=threads", f"--concurrency={QUESTION_THREADS}")
             app.start(_worker("questions", *pool, queues="questions"))
         case ["flower"]:
+            set_up_logs()  # Celery does it for its workers alone.
             app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
         case _:
             sys.exit("usage: python -m worker records|questions|flower")

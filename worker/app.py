@@ -1,6 +1,7 @@
 """The worker's composition root: the Celery application, and what a worker process works with."""
 
 import functools
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ import celery.signals
 from celery import Celery
 from redis import Redis
 
-from shared import crashpoints, database, jobs, signals, store
+from shared import crashpoints, database, jobs, logs, signals, store
 from shared.database import Database
 from shared.settings import Settings, SettingsError, usable_cpus
 from worker.board import Board
@@ -113,6 +114,15 @@ def workplace() -> Workplace:
     """The one workplace of this process, opened by its first task: after the fork, never before."""
     with _opening:  # Threads that begin at once would open one each.
         return _workplace()
+
+
+@celery.signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def set_up_logs(**_: Any) -> None:
+    """In place of Celery's own way, which is left alone by who listens to this signal."""
+    logs.configure(settings.log_format, settings.log_level)
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        # They say of each message what `tasks.perform` says of the job, and knows better.
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @celery.signals.worker_ready.connect  # type: ignore[untyped-decorator]

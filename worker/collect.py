@@ -168,7 +168,7 @@ class _Search:
             with self._lease.settle() as settlement:
                 settlement.result = questions.add(settlement.session, self.new, self.count)
         except questions.TooFewNew as error:
-            log.info("job %s: %d of %d left", self._lease.job_id, error.found, len(self.new))
+            log.info("%d of %d questions left", error.found, len(self.new))
             self._keep_new([])
         else:
             self.is_settled = True

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Publish = Callable[[UUID, State, float], None]
 Hint = Callable[[UUID, str], None]
+Outcome = Literal["done", "split", "failed", "retried", "lost"]
 
 REPORT_SECONDS = 0.5
 
@@ -64,6 +67,8 @@ class Lease:
         self.payload = claim.payload
         self.attempt = claim.attempt
         self.progress = 0.0
+        self.outcome: Outcome = "lost"
+        """What became of this attempt."""
         self._claim = claim
         self._duration = duration
         self._database = database
@@ -103,7 +108,8 @@ class Lease:
     def heartbeat(self) -> Iterator[None]:
         """Extend the lease, in a thread of its own, while the block runs."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(ended,), name="heartbeat", daemon=True)
+        beat = partial(copy_context().run, self._beat, ended)  # Its lines are about the job too.
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -124,14 +130,14 @@ class Lease:
             if self._hangs():
                 # It would keep its job for ever, and its place in the pool. What else this process
                 # is at is rescued like the job itself.
-                log.critical("job %s hangs, so this process is killed", self.job_id)
+                log.critical("the job hangs, so this process is killed")
                 kill_this_process()
             started = time.monotonic()
             try:
                 self._extend()
                 deadline = started + lease_seconds
             except Exception as error:  # noqa: BLE001 - Whatever it is, the work goes on.
-                log.warning("lease of job %s not extended: %r", self.job_id, error)
+                log.warning("lease not extended: %r", error)
                 # Until the lease's end the job is ours, and the outage may be over by then.
                 if time.monotonic() >= deadline:
                     self._lost.set()
@@ -175,6 +181,7 @@ class Lease:
                 self._require(resumed is not None)
             crashpoints.reach("end-written")
         crashpoints.reach("job-ended")
+        self.outcome = "done"
         self._publish(self.job_id, State.DONE, 1)
         if self._claim.parent_id is not None and resumed is not None:
             self._tell_parent(self._claim.parent_id, resumed)
@@ -204,6 +211,7 @@ class Lease:
             self._require(bool(children))
             crashpoints.reach("split-written")
         crashpoints.reach("job-split")
+        self.outcome = "split"
         self._publish(self.job_id, State.WAITING, 0)
         for child in children:
             self._hint(child, kind)
@@ -213,6 +221,7 @@ class Lease:
         with self._database.transaction() as session:
             self._require(jobs.fail(session, self._claim, error))
         crashpoints.reach("job-failed")
+        self.outcome = "failed"
         for job_id in filter(None, (self.job_id, self._claim.parent_id)):
             self._publish(job_id, State.FAILED, self.progress)
 
@@ -220,6 +229,7 @@ class Lease:
         """Another attempt is to be made after `delay`. Raises: LeaseLost."""
         with self._database.transaction() as session:
             self._require(jobs.put_back(session, self._claim, error, delay=delay))
+        self.outcome = "retried"
         self._publish(self.job_id, State.QUEUED, self.progress)
 
     def _require(self, held: bool) -> None:  # noqa: FBT001

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors, idempotency, jobs, records, store
+from shared import crashpoints, errors, idempotency, jobs, logs, records, store
 from shared.database import Database
 from shared.models import State
 from worker.lease import Publish
@@ -78,13 +78,8 @@ class Sweep:
             idempotency.forget_old(session)
             rescued = [(held, self._rescue(session, held)) for held in jobs.expired(session)]
         for held, state in rescued:
-            log.warning("job %s lost its worker and is now %s", held.job_id, state)
-            crashpoints.reach("job-rescued")
-            self._publish(held.job_id, state, 0)
-            if state is State.QUEUED:
-                self._hints.send(held.job_id, held.kind)
-            elif held.parent_id is not None:
-                self._publish(held.parent_id, state, 0)
+            with logs.about(**held.subject):
+                self._tell_rescued(held, state)
         for kind in jobs.KINDS:
             self._hint_again(kind)
         self._clear_uploads()
@@ -98,15 +93,25 @@ class Sweep:
         jobs.put_back(session, held, error, delay=timedelta())
         return State.QUEUED
 
+    def _tell_rescued(self, held: jobs.Claim, state: State) -> None:
+        log.warning("the job lost its worker and is now %s", state)
+        crashpoints.reach("job-rescued")
+        self._publish(held.job_id, state, 0)
+        if state is State.QUEUED:
+            self._hints.send(held.job_id, held.kind)
+        elif held.parent_id is not None:
+            self._publish(held.parent_id, state, 0)
+
     def _hint_again(self, kind: str) -> None:
         room = MOST_HINTS - self._hints.waiting(kind)
         if room <= 0:
             return
         with self._database.transaction() as session:
             due = jobs.unhinted(session, kind, older_than=self._half_period, limit=room)
-        for job_id in due:
+        for job_id, request_id in due:
             crashpoints.reach("hint-due")
-            self._hints.send(job_id, kind)
+            with logs.about(request_id=request_id, job=str(job_id), kind=kind):
+                self._hints.send(job_id, kind)
 
     def _clear_uploads(self) -> None:
         """Delete the uploads of ended jobs, and those whose request died before it had a job."""

@@ -1,14 +1,16 @@
 """The Celery tasks: look at the job a hint names, and do it if it is still to be done."""
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import NoReturn
 from uuid import UUID
 
 from celery.exceptions import Retry
 
-from shared import crashpoints, errors, jobs
+from shared import crashpoints, errors, jobs, logs
 from shared.sources import Filters
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
@@ -75,10 +77,12 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         Retry: another attempt will be made.
     """
     crashpoints.reach("hint-received")
+    began = time.monotonic()
     with place.database.statements() as session:
         claim = jobs.claim(session, job_id, lease=place.lease)
     if claim is None:
-        log.info("job %s is not to be done now: a late or doubled hint", job_id)
+        with logs.about(job=str(job_id)):
+            log.info("not to be done now: the hint is late or doubled")
         return
     crashpoints.reach("job-claimed")
     lease = Lease(
@@ -88,30 +92,42 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         publish=place.publish,
         hint=place.hints.send,
     )
-    with lease.heartbeat():
+    with _logged(claim, lease, began), lease.heartbeat():
         try:
             work(lease)
         except LeaseLost:
-            log.warning("job %s was taken over by another worker", job_id)
+            log.warning("the job was taken over by another worker")
         except errors.QuaverError as error:
             _end(lease, error, again=error.retryable and lease.attempt < place.max_attempts)
         except Exception as error:
             if not lease.holds():  # Whoever deletes a recording takes its upload away.
-                log.warning("job %s is not wanted any more, and broke off: %r", job_id, error)
+                log.warning("the job is not wanted any more, and broke off: %r", error)
                 return
             # A mistake in this program, or a MemoryError, which would end the whole worker if it
             # left the task. The traceback is for the operator, not for the user.
-            log.exception("job %s, attempt %d broke off", job_id, lease.attempt)
+            log.exception("the attempt broke off")
             _end(lease, jobs.abandoned(claim.kind), again=lease.attempt < place.max_attempts)
 
 
+@contextmanager
+def _logged(claim: jobs.Claim, lease: Lease, began: float) -> Iterator[None]:
+    """An attempt, which began with its claim, as logs have it."""
+    with logs.about(**claim.subject):
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            fields = {"outcome": lease.outcome, "milliseconds": round(seconds * 1000, 1)}
+            log.info("%(outcome)s after %(milliseconds)s ms", fields, extra={"fields": fields})
+
+
 def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> NoReturn:
-    log.warning("job %s, attempt %d: %s", lease.job_id, lease.attempt, error.detail)
+    log.warning("%s", error.detail)
     try:
         if again:
             lease.put_back(error, delay=timedelta(seconds=5 * 4 ** (lease.attempt - 1)))
             raise Retry(exc=error)
         lease.fail(error)
     except LeaseLost:
-        log.warning("job %s was taken over by another worker", lease.job_id)
+        log.warning("the job was taken over by another worker")
     raise error

@@ -85,7 +85,8 @@ def test_flower_lists_the_jobs_by_name_with_ids_alone(product: Product, tmp_path
     path = tmp_path / "secret-name.wav"
     path.write_bytes(make_wav(0.2))
     carol = product.new_user("Carol")
-    job = product.curl(*upload_arguments(product, carol, path)).json()["job"].rpartition("/")[2]
+    arguments = ["-H", "X-Request-ID: carols-own", *upload_arguments(product, carol, path)]
+    job = product.curl(*arguments).json()["job"].rpartition("/")[2]
 
     def task() -> Any:
         return product.get(f"{product.flower_url}/api/tasks").json().get(job)
@@ -93,6 +94,7 @@ def test_flower_lists_the_jobs_by_name_with_ids_alone(product: Product, tmp_path
     seen = eventually(lambda: (found := task()) and found["state"] == "SUCCESS" and found)
 
     assert (seen["name"], job in seen["args"]) == ("records.convert", True)
+    assert "carols-own" in seen["kwargs"]
     assert carol["token"] not in json.dumps(seen)
     assert "secret-name" not in json.dumps(seen)
 

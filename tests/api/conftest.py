@@ -25,11 +25,14 @@ def stack(
 ) -> Iterator[Stack]:
     """The service with its workers; on a Valkey of its own, for others are flushed."""
     folder = tmp_path_factory.mktemp("stack")
-    sources = f"jservice={upstream.url}"
+    settings = {
+        "QUESTION_SOURCES": f"jservice={upstream.url}",
+        "LOG_FORMAT": "json",
+    }
     for database_url in _new_database(admin, TEMPLATE):
         with (
             valkey.Server(folder / "valkey") as broker,
-            Stack(folder, database_url, broker.url, QUESTION_SOURCES=sources) as stack,
+            Stack(folder, database_url, broker.url, **settings) as stack,
         ):
             yield stack
     assert stack.tracebacks() == []

@@ -43,15 +43,23 @@ def test_an_address_that_does_not_exist_is_not_found(api: Api, path: str) -> Non
     assert answer.json()["type"] == "/problems/not-found"
 
 
-@pytest.mark.parametrize("request_id", [None, "mine"])
-def test_every_answer_has_an_id_of_its_own(api: Api, request_id: str | None) -> None:
-    headers = {"X-Request-Id": request_id} if request_id else {}
+@pytest.mark.parametrize("wish", [None, "", "with space", "a" * 129, "{}", "naïve", "a,b"])
+def test_every_answer_has_an_id_of_its_own(api: Api, wish: str | None) -> None:
+    headers = {} if wish is None else {b"X-Request-Id": wish.encode("latin-1")}
 
     ids = [
         api.get(path, headers=headers).headers["x-request-id"] for path in ("/health/live", "/x")
     ]
 
-    assert len({*ids, request_id}) == 3
+    assert len({*ids, wish}) == 3
+
+
+@pytest.mark.parametrize("wish", ["a", "A-1_b.2", "a" * 128])
+def test_an_id_that_the_client_gives_is_kept(api: Api, wish: str) -> None:
+    answer = api.get("/nowhere", headers={"X-Request-Id": wish})
+
+    assert answer.headers.get_list("x-request-id") == [wish]
+    assert answer.json()["request_id"] == wish
 
 
 @pytest.mark.parametrize(

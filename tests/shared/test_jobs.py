@@ -1,5 +1,7 @@
 """The moves of a job's row, each judged by what a second worker can do afterwards."""
 
+import json
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -8,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text, update
 
-from shared import errors, jobs
+from shared import errors, jobs, logs, signals
 from shared.database import Database
 from shared.models import Job, State
 
@@ -150,7 +152,8 @@ def test_old_hints_are_sent_again_and_then_count_as_new(database: Database, job_
 
     def unhinted() -> list[UUID]:
         with database.transaction() as session:
-            return jobs.unhinted(session, jobs.COLLECT, older_than=MINUTE, limit=10)
+            due = jobs.unhinted(session, jobs.COLLECT, older_than=MINUTE, limit=10)
+            return [job_id for job_id, _ in due]
 
     # The other job's hint is too young, and a job that was put off is not due.
     assert unhinted() == []
@@ -317,3 +320,26 @@ def test_only_a_claim_is_not_flushed(database: Database, job_id: UUID) -> None:
         session.execute(flush)
         assert jobs.finish(session, claimed)
         assert session.scalar(is_flushed) == "on"
+
+
+def test_children_know_their_parents_request(database: Database) -> None:
+    with logs.about(request_id="mine"), database.transaction() as session:
+        parent = jobs.create(session, jobs.CONVERT, {}).id
+    claimed = held(database, parent)
+
+    with logs.about(**claimed.subject), database.transaction() as session:
+        (child,) = jobs.split(session, claimed, jobs.ENCODE_SEGMENT, [{}])
+
+    assert held(database, child).request_id == "mine"
+
+
+def test_hints_show_the_request_and_carry_the_job_alone(redis_url: str) -> None:
+    job_id = uuid4()
+    with logs.about(request_id="mine"):
+        jobs.Hints(jobs.celery_app(redis_url)).send(job_id, jobs.COLLECT)
+
+    redis = signals.connect(redis_url)
+    message = json.loads(redis.lindex("questions", 0) or "")
+    redis.close()
+    assert json.loads(b64decode(message["body"]))[:2] == [[str(job_id)], {}]
+    assert message["headers"]["kwargsrepr"] == "{'request_id': 'mine'}"

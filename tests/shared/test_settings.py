@@ -60,6 +60,12 @@ def test_a_public_url_may_have_a_path_and_a_trailing_slash(
     assert Settings.load().public_url == "https://quaver.example/sounds"
 
 
+def test_words_may_be_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+
+    assert Settings.load().log_level == "debug"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -75,6 +81,8 @@ def test_a_public_url_may_have_a_path_and_a_trailing_slash(
         ("MP3_QUALITY", "10"),
         ("MAX_QUESTIONS_PER_REQUEST", "1001"),
         ("FLOWER_BASIC_AUTH", "password"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
     ],
 )
 def test_a_mistake_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -1,5 +1,6 @@
 """What a worker may do with a job while it holds its lease, and after it lost it."""
 
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
-from shared import errors, jobs, users
+from shared import errors, jobs, logs, users
 from shared.database import Database
 from shared.models import Job, State, User
 from worker.lease import Lease, LeaseLost
@@ -166,3 +167,14 @@ def test_a_failed_job_cannot_be_settled(database: Database, new_lease: NewLease)
     assert state(database, lease.job_id) is State.FAILED
     with pytest.raises(LeaseLost), lease.settle():
         pass
+
+
+def test_the_heartbeat_is_about_the_same_request(new_lease: NewLease) -> None:
+    lease = new_lease(jobs.COLLECT, seconds=0.03)
+    seen: queue.Queue[str | None] = queue.Queue()
+    lease._publish = lambda *_: seen.put(logs.request_id())
+
+    with logs.about(request_id="mine"), lease.heartbeat():
+        told = seen.get(timeout=10)
+
+    assert told == "mine"

@@ -1,5 +1,6 @@
 """What the sweep finds and what it leaves alone."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from shared import chunks, errors, jobs, records, users
+from shared import chunks, errors, jobs, logs, records, signals, users
 from shared.database import Database
 from shared.models import Chunk, Job, Piece, State, User
 from shared.store import FolderStore
@@ -125,6 +126,23 @@ def test_a_hint_is_sent_again_when_half_the_period_is_over(
     sweep.run()
 
     assert (hints.waiting(jobs.CONVERT), hints.waiting(jobs.COLLECT)) == (sent, 0)
+
+
+def test_what_recovery_does_is_known_by_its_request(
+    database: Database, claim: NewLease, sweep: Sweep, redis_url: str
+) -> None:
+    with logs.about(request_id="mine"), database.transaction() as session:
+        lost, unheard = (jobs.create(session, jobs.COLLECT, {}) for _ in range(2))
+        unheard.hinted_at = unheard.not_before = func.now() - timedelta(minutes=1)
+    claim(lost.id)
+    expire(database, lost.id, attempt=1)
+
+    sweep.run()
+
+    redis = signals.connect(redis_url)
+    hinted = [json.loads(message) for message in redis.lrange("questions", 0, -1)]
+    redis.close()
+    assert [hint["headers"]["kwargsrepr"] for hint in hinted] == ["{'request_id': 'mine'}"] * 2
 
 
 def test_the_next_sweep_comes_within_the_other_half(

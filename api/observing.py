@@ -1,0 +1,98 @@
+"""Every request is seen: it has an id, and a line in the log.
+
+The route's template stands for the path: a path that nobody foresaw can hold anything.
+"""
+
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import METHODS
+from shared import logs
+
+PROBES = ("/health/live", "/health/ready")
+"""Asked every few seconds by machines: their lines would bury the others."""
+
+log = logging.getLogger(__name__)
+
+
+class Observed:
+    """Sees to all requests of an API."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = logs.new_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        scope["request_id"] = request_id
+        # Not only while this runs: the server's own lines about a failure come afterwards. The
+        # context is that of a task which serves no other request.
+        logs.begin(request_id=request_id)
+        await _Exchange(scope, receive, send).run(self._app)
+
+
+class _Exchange:
+    """A request and its answer, measured."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method = scope["method"] if scope["method"] in METHODS else "other"
+        self.status = 500
+        """Where nothing is answered, the server says so."""
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._received_bytes = 0
+        self._sent_bytes = 0
+        self._began = time.perf_counter()
+        self._ended: float | None = None
+
+    @property
+    def route(self) -> str:
+        """The template of the path; known once the request is routed."""
+        return getattr(self._scope.get("route"), "path", "unknown")
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self.receive, self.send)
+        finally:
+            self._log()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._received_bytes += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            request_id = self._scope["request_id"].encode()
+            message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+        else:
+            self._sent_bytes += len(message.get("body", b""))
+            if not message.get("more_body"):
+                # What is left now is to hear out a client that is sending still.
+                self._ended = time.perf_counter()
+        await self._send(message)
+
+    def _log(self) -> None:
+        seconds = (self._ended or time.perf_counter()) - self._began
+        fields = {
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "milliseconds": round(seconds * 1000, 1),
+            "received_bytes": self._received_bytes,
+            "sent_bytes": self._sent_bytes,
+        }
+        log.log(
+            logging.DEBUG if self._scope["path"] in PROBES else logging.INFO,
+            "%(method)s %(route)s %(status)d in %(milliseconds)s ms, "
+            "%(received_bytes)d bytes in, %(sent_bytes)d out",
+            fields,
+            extra={"fields": fields},
+        )
