@@ -11,9 +11,20 @@ from fastapi_offline import FastAPIOffline
 from api import openapi, problems
 from api.connection import Linger
 from api.dependencies import Queue, Services, Transactions
+from api.metrics import Metrics
 from api.observing import Observed
 from api.recent import Recent
-from api.routes import catalogue, health, jobs, owner, questions, records, users, waveforms
+from api.routes import (
+    catalogue,
+    health,
+    jobs,
+    metrics,
+    owner,
+    questions,
+    records,
+    users,
+    waveforms,
+)
 from api.waiting import Waiter
 from shared import crashpoints, database, signals, store
 from shared.catalogue import statistics
@@ -52,10 +63,11 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )
     app.state.services = services
-    app.add_middleware(Observed)
+    app.state.metrics = Metrics(services)
+    app.add_middleware(Observed, metrics=app.state.metrics)
     app.add_middleware(Linger)
     problems.install(app)
-    for module in (users, records, owner, waveforms, questions, catalogue, jobs, health):
+    for module in (users, records, owner, waveforms, questions, catalogue, jobs, health, metrics):
         app.include_router(module.router)
     openapi.complete(app)
     return app

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import select
+from sqlalchemy import QueuePool, select
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
@@ -71,6 +71,10 @@ class Transactions:
     async def check(self) -> None:
         """Raises: DatabaseUnavailable, if no transaction would have a chance."""
         await self.read(lambda session: session.execute(select(1)))
+
+    @property
+    def pool(self) -> QueuePool:
+        return cast(QueuePool, self._database.engine.pool)
 
     async def _run(
         self, begin: Callable[[], AbstractContextManager[Session]], work: Callable[[Session], T]

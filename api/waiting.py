@@ -99,6 +99,16 @@ class Waiter:
         finally:
             _discard(self._watching, job_id, changed)
 
+    @property
+    def clients(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def watchers(self) -> int:
+        """How many follow a job's changes."""
+        return sum(map(len, self._watching.values()))
+
     def release(self) -> None:
         """Let nobody wait any longer, now or later: the process is about to stop."""
         self.is_closing = True

@@ -22,7 +22,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from celery import Celery
@@ -46,7 +46,8 @@ from shared.models import Job, State
 CONVERT = "records.convert"
 ENCODE_SEGMENT = "records.encode_segment"
 COLLECT = "questions.collect"
-KINDS = (CONVERT, ENCODE_SEGMENT, COLLECT)
+QUEUES = {CONVERT: "records", ENCODE_SEGMENT: "segments", COLLECT: "questions"}
+KINDS = tuple(QUEUES)
 
 log = logging.getLogger(__name__)
 
@@ -314,6 +315,28 @@ def unhinted(
     return [(row.id, row.request_id) for row in rows]
 
 
+class Open(NamedTuple):
+    """How many jobs there are of a kind and state, and for how long one has been due."""
+
+    kind: str
+    state: State
+    number: int
+    longest_due_seconds: float
+
+
+def census(session: Session) -> list[Open]:
+    """The jobs that have not ended. The index of these has no others, however many there are."""
+    due = func.max(func.clock_timestamp() - Job.not_before)
+    rows = session.execute(
+        select(Job.kind, Job.state, func.count(), func.extract("epoch", due))
+        .where(Job.state.in_([State.QUEUED, State.RUNNING, State.WAITING]))
+        .group_by(Job.kind, Job.state)
+    )
+    return [
+        Open(kind, State(state), number, float(max(0, due))) for kind, state, number, due in rows
+    ]
+
+
 def _claim_of(row: Row[Any]) -> Claim:
     return Claim(
         row.id,
@@ -362,11 +385,7 @@ def celery_app(redis_url: str) -> Celery:
     app = Celery("quaver", broker=redis_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
-        task_routes={
-            CONVERT: {"queue": "records"},
-            ENCODE_SEGMENT: {"queue": "segments"},
-            COLLECT: {"queue": "questions"},
-        },
+        task_routes={kind: {"queue": queue} for kind, queue in QUEUES.items()},
         task_send_sent_event=True,  # Flower shows a task from the moment it is queued.
         broker_connection_timeout=3,
         broker_transport_options={

@@ -90,7 +90,11 @@ class Job(Base):
         ),
         CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
         CheckConstraint("(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="end"),
-        Index("ix_jobs_open", "state", postgresql_where=text("state IN ('queued', 'running')")),
+        Index(
+            "ix_jobs_open",
+            "state",
+            postgresql_where=text("state IN ('queued', 'running', 'waiting')"),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ delays a waiting client until its next look, and a forged or doubled one does no
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -86,6 +86,19 @@ async def announced(url: str) -> set[str]:
     """
     async with connected(url) as client:
         return {key.decode().removeprefix(WORKERS) async for key in client.scan_iter(f"{WORKERS}*")}
+
+
+async def waiting(url: str, queues: Iterable[str]) -> dict[str, int]:
+    """How many messages no worker has taken yet, by queue.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    names = list(queues)
+    async with connected(url) as client, client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.llen(name)
+        return dict(zip(names, await pipeline.execute(), strict=True))
 
 
 async def listen(url: str) -> AsyncIterator[Signal | None]:

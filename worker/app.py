@@ -20,6 +20,7 @@ from worker.cores import Cores
 from worker.lease import Publish
 from worker.sources import QuestionSource, sources_from
 from worker.sweep import Sweep
+from worker.tallies import Tallies
 
 STATEMENT_TIMEOUT_SECONDS = 300
 """Generous: storing the MP3 of a day-long recording is one statement."""
@@ -37,6 +38,7 @@ class Workplace:
     uploads: store.UploadStore
     publish: Publish
     hints: jobs.Hints
+    tallies: Tallies
     breaker: Breaker
     sources: list[QuestionSource]
     cores: Cores
@@ -96,6 +98,7 @@ def open_workplace() -> Workplace:
         uploads=store.from_url(settings.uploads),
         publish=functools.partial(signals.publish, redis),
         hints=jobs.Hints(app),
+        tallies=Tallies(board),
         breaker=Breaker(board),
         sources=sources_from(settings.question_sources, board),
         cores=cores,
@@ -134,6 +137,7 @@ def _start_sweeping(**_: Any) -> None:
         uploads=place.uploads,
         publish=place.publish,
         hints=place.hints,
+        tallies=place.tallies,
         max_attempts=place.max_attempts,
         period=timedelta(seconds=settings.sweep_seconds),
     )

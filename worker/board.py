@@ -1,4 +1,4 @@
-"""What workers tell each other through Redis.
+"""What workers tell each other, and the API, through Redis.
 
 It is a help and not a need: where Redis is away, every process goes by what it knows itself.
 """

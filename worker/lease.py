@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 from shared import crashpoints, errors, jobs
 from shared.database import Database
 from shared.models import State
+from shared.tallies import Outcome
 
 log = logging.getLogger(__name__)
 
 Publish = Callable[[UUID, State, float], None]
 Hint = Callable[[UUID, str], None]
-Outcome = Literal["done", "split", "failed", "retried", "lost"]
 
 REPORT_SECONDS = 0.5
 

@@ -16,6 +16,7 @@ from shared import crashpoints, errors, idempotency, jobs, logs, records, store
 from shared.database import Database
 from shared.models import State
 from worker.lease import Publish
+from worker.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Sweep:
         uploads: store.UploadStore,
         publish: Publish,
         hints: jobs.Hints,
+        tallies: Tallies,
         max_attempts: int,
         period: timedelta,
     ) -> None:
@@ -53,6 +55,7 @@ class Sweep:
         self._uploads = uploads
         self._publish = publish
         self._hints = hints
+        self._tallies = tallies
         self._max_attempts = max_attempts
         self._half_period = period / 2
 
@@ -96,6 +99,7 @@ class Sweep:
     def _tell_rescued(self, held: jobs.Claim, state: State) -> None:
         log.warning("the job lost its worker and is now %s", state)
         crashpoints.reach("job-rescued")
+        self._tallies.expiry(held.kind)
         self._publish(held.job_id, state, 0)
         if state is State.QUEUED:
             self._hints.send(held.job_id, held.kind)
@@ -110,6 +114,7 @@ class Sweep:
             due = jobs.unhinted(session, kind, older_than=self._half_period, limit=room)
         for job_id, request_id in due:
             crashpoints.reach("hint-due")
+            self._tallies.hint(kind)
             with logs.about(request_id=request_id, job=str(job_id), kind=kind):
                 self._hints.send(job_id, kind)
 

@@ -92,7 +92,7 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         publish=place.publish,
         hint=place.hints.send,
     )
-    with _logged(claim, lease, began), lease.heartbeat():
+    with _observed(place, claim, lease, began), lease.heartbeat():
         try:
             work(lease)
         except LeaseLost:
@@ -110,8 +110,8 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
 
 
 @contextmanager
-def _logged(claim: jobs.Claim, lease: Lease, began: float) -> Iterator[None]:
-    """An attempt, which began with its claim, as logs have it."""
+def _observed(place: Workplace, claim: jobs.Claim, lease: Lease, began: float) -> Iterator[None]:
+    """An attempt, which began with its claim, as logs and metrics have it."""
     with logs.about(**claim.subject):
         try:
             yield
@@ -119,6 +119,7 @@ def _logged(claim: jobs.Claim, lease: Lease, began: float) -> Iterator[None]:
             seconds = time.monotonic() - began
             fields = {"outcome": lease.outcome, "milliseconds": round(seconds * 1000, 1)}
             log.info("%(outcome)s after %(milliseconds)s ms", fields, extra={"fields": fields})
+            place.tallies.attempt(claim.kind, lease.outcome, seconds)
 
 
 def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> NoReturn:

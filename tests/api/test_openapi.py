@@ -58,6 +58,7 @@ def test_everything_there_is_is_described(document: Any) -> None:
         "GET /jobs/{job_id}/events",
         "GET /health/live",
         "GET /health/ready",
+        "GET /metrics",
     }
 
 

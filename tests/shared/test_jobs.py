@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import func, text, update
 
 from shared import errors, jobs, logs, signals
 from shared.database import Database
@@ -320,6 +320,28 @@ def test_only_a_claim_is_not_flushed(database: Database, job_id: UUID) -> None:
         session.execute(flush)
         assert jobs.finish(session, claimed)
         assert session.scalar(is_flushed) == "on"
+
+
+def test_the_census_counts_what_has_not_ended_and_tells_since_when_it_is_due(
+    database: Database, job_id: UUID
+) -> None:
+    with database.transaction() as session:
+        parent = jobs.create(session, jobs.CONVERT, {}).id
+    with database.transaction() as session:
+        jobs.finish(session, held(database, job_id))
+        jobs.split(session, held(database, parent), jobs.ENCODE_SEGMENT, [{}, {}])
+        jobs.create(session, jobs.CONVERT, {}).not_before = func.now() - MINUTE
+        jobs.create(session, jobs.CONVERT, {}).not_before = func.now() + MINUTE
+
+    with database.transaction() as session:
+        found = {(each.kind, each.state): each for each in jobs.census(session)}
+
+    assert {key: each.number for key, each in found.items()} == {
+        (jobs.CONVERT, State.QUEUED): 2,
+        (jobs.CONVERT, State.WAITING): 1,
+        (jobs.ENCODE_SEGMENT, State.QUEUED): 2,
+    }
+    assert 60 <= found[jobs.CONVERT, State.QUEUED].longest_due_seconds < 120
 
 
 def test_children_know_their_parents_request(database: Database) -> None:

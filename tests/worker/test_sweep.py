@@ -1,9 +1,10 @@
 """What the sweep finds and what it leaves alone."""
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +13,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from shared import chunks, errors, jobs, logs, records, signals, users
+from shared import chunks, errors, jobs, logs, records, signals, tallies, users
 from shared.database import Database
 from shared.models import Chunk, Job, Piece, State, User
 from shared.store import FolderStore
+from worker.board import Board
 from worker.lease import Lease
 from worker.sweep import LOCK_KEY, OVERDUE, STALE_SECONDS, Sweep
+from worker.tallies import Tallies
 
 NewLease = Callable[..., Lease]
 
@@ -33,15 +36,20 @@ def hints(redis_url: str) -> jobs.Hints:
 
 
 @pytest.fixture
-def sweep(database: Database, uploads: FolderStore, hints: jobs.Hints) -> Sweep:
-    return Sweep(
+def sweep(
+    database: Database, uploads: FolderStore, hints: jobs.Hints, redis_url: str
+) -> Iterator[Sweep]:
+    redis = signals.connect(redis_url)
+    yield Sweep(
         database=database,
         uploads=uploads,
         publish=lambda *_: None,
         hints=hints,
+        tallies=Tallies(Board(redis)),
         max_attempts=2,
         period=timedelta(seconds=5),
     )
+    redis.close()
 
 
 def expire(database: Database, job_id: UUID, *, attempt: int) -> None:
@@ -128,7 +136,7 @@ def test_a_hint_is_sent_again_when_half_the_period_is_over(
     assert (hints.waiting(jobs.CONVERT), hints.waiting(jobs.COLLECT)) == (sent, 0)
 
 
-def test_what_recovery_does_is_known_by_its_request(
+def test_what_recovery_does_is_counted_and_known_by_its_request(
     database: Database, claim: NewLease, sweep: Sweep, redis_url: str
 ) -> None:
     with logs.about(request_id="mine"), database.transaction() as session:
@@ -143,6 +151,10 @@ def test_what_recovery_does_is_known_by_its_request(
     hinted = [json.loads(message) for message in redis.lrange("questions", 0, -1)]
     redis.close()
     assert [hint["headers"]["kwargsrepr"] for hint in hinted] == ["{'request_id': 'mine'}"] * 2
+    assert asyncio.run(tallies.read(redis_url)) == {
+        ("expiries", jobs.COLLECT): 1,
+        ("hints", jobs.COLLECT): 1,
+    }
 
 
 def test_the_next_sweep_comes_within_the_other_half(

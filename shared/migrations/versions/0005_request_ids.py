@@ -1,4 +1,4 @@
-"""Jobs know their request."""
+"""Jobs know their request; the index of open ones has those that wait, too."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,14 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("request_id", sa.String))
+    _index_open("'queued', 'running', 'waiting'")
 
 
 def downgrade() -> None:
+    _index_open("'queued', 'running'")
     op.drop_column("jobs", "request_id")
+
+
+def _index_open(states: str) -> None:
+    op.drop_index("ix_jobs_open", "jobs")
+    op.create_index("ix_jobs_open", "jobs", ["state"], postgresql_where=f"state IN ({states})")
