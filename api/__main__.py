@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import Protocol
-from shared import logs
+from shared import logs, tracing
 from shared.settings import Settings, SettingsError
 
 
@@ -22,12 +22,14 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._waiter.release()
         await super().shutdown(sockets)
+        tracing.flush()  # Nothing else is left to be held up.
 
 
 def main() -> None:
     try:
         settings = Settings.load()
         logs.configure(settings.log_format, settings.log_level)
+        tracing.configure(settings.otel_exporter_otlp_endpoint, "quaver-api")
         app = create_app(settings)
     except (SettingsError, ValueError) as error:
         sys.exit(str(error))

@@ -60,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
+        # Its spans would tell the whole query: `api/observing.py` makes others.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )
     app.state.services = services

@@ -1,4 +1,4 @@
-"""Every request is seen: it has an id, a line in the log, and a place in the metrics.
+"""Every request is seen: it has an id, a line in the log, a place in the metrics, and a span.
 
 The route's template stands for the path everywhere: a path that nobody foresaw can hold anything,
 and would be a label of its own.
@@ -12,10 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import events
 from api.metrics import Metrics
 from api.problems import METHODS
-from shared import logs
+from shared import logs, tracing
 
 PROBES = ("/health/live", "/health/ready", "/metrics")
-"""Asked every few seconds by machines: their lines would bury the others."""
+"""Asked every few seconds by machines: their lines and spans would bury the others."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,22 @@ class Observed:
         # Not only while this runs: the server's own lines about a failure come afterwards. The
         # context is that of a task which serves no other request.
         logs.begin(request_id=request_id)
-        await _Exchange(scope, receive, send, self._metrics).run(self._app)
+        exchange = _Exchange(scope, receive, send, self._metrics)
+        if scope["path"] in PROBES:
+            await exchange.run(self._app)
+            return
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        with tracing.span(exchange.method, kind="SERVER", parent=parent) as span:
+            try:
+                await exchange.run(self._app)
+            finally:
+                attributes = {
+                    "http.request.method": exchange.method,
+                    "http.route": exchange.route,
+                    "http.response.status_code": exchange.status,
+                    "request_id": request_id,
+                }
+                span.tell(attributes, name=f"{exchange.method} {exchange.route}")
 
 
 class _Exchange:

@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors, logs
+from shared import crashpoints, errors, logs, tracing
 from shared.models import Job, State
 
 CONVERT = "records.convert"
@@ -68,6 +68,7 @@ class Claim:
     attempt: int
     parent_id: UUID | None = None
     request_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def subject(self) -> dict[str, Any]:
@@ -94,6 +95,7 @@ _CLAIM_COLUMNS = (
     Job.attempt,
     Job.parent_id,
     Job.request_id,
+    Job.traceparent,
 )
 _CLAIM = (
     update(Job)
@@ -128,6 +130,7 @@ def _new(kind: str, payload: dict[str, Any], parent_id: UUID | None) -> Job:
         payload=payload,
         parent_id=parent_id,
         request_id=logs.request_id(),
+        traceparent=tracing.traceparent(),
     )
 
 
@@ -346,6 +349,7 @@ def _claim_of(row: Row[Any]) -> Claim:
         row.attempt,
         row.parent_id,
         row.request_id,
+        row.traceparent,
     )
 
 

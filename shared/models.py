@@ -68,6 +68,8 @@ class Job(Base):
     state: Mapped[str] = mapped_column(server_default=State.QUEUED)
     request_id: Mapped[str | None]
     """Of the request that it comes of, for the logs."""
+    traceparent: Mapped[str | None]
+    """Where in which trace it was made (W3C Trace Context), when traces are made."""
     payload: Mapped[dict[str, Any]]
     """All that its worker needs to begin, so that a claim is the only read."""
     result: Mapped[dict[str, Any] | None]

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
 
     log_format: logs.Format = "text"
     log_level: logs.Level = "info"
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
     crash_points: Path | None = None
     """For tests alone: see `shared/crashpoints.py`."""

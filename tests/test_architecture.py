@@ -34,6 +34,7 @@ DOORS = {
         "api/",
     ),
     "prometheus_client": ("api/metrics.py",),
+    "opentelemetry": ("shared/tracing.py",),
     "alembic": ("shared/migrations/",),
     "requests": ("worker/upstream.py",),
     "lameenc": ("worker/encode.py",),

@@ -11,7 +11,7 @@ import celery.signals
 from celery import Celery
 from redis import Redis
 
-from shared import crashpoints, database, jobs, logs, signals, store
+from shared import crashpoints, database, jobs, logs, signals, store, tracing
 from shared.database import Database
 from shared.settings import Settings, SettingsError, usable_cpus
 from worker.board import Board
@@ -126,6 +126,18 @@ def set_up_logs(**_: Any) -> None:
     for name in ("celery.worker.strategy", "celery.app.trace"):
         # They say of each message what `tasks.perform` says of the job, and knows better.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@celery.signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _set_up_traces(**_: Any) -> None:
+    """Before the fork: what it costs in memory is shared by all processes of the pool."""
+    tracing.configure(settings.otel_exporter_otlp_endpoint, "quaver-worker")
+
+
+@celery.signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+@celery.signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _send_traces(**_: Any) -> None:
+    tracing.flush()
 
 
 @celery.signals.worker_ready.connect  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from shared import errors, questions
+from shared import errors, questions, tracing
 from shared.database import Database
 from shared.outages import Outage
 from shared.questions import Candidate
@@ -135,7 +135,9 @@ class _Search:
         while fruitless < MOST_FRUITLESS:
             self._lease.check()
             started = time.monotonic()
-            batch = source.fetch(min(wanted, source.facts.most_per_request), deadline, self.filters)
+            count = min(wanted, source.facts.most_per_request)
+            with tracing.span(f"ask {source.facts.name}", kind="CLIENT"):
+                batch = source.fetch(count, deadline, self.filters)
             if not batch:
                 return "has no more questions"
             self.is_anything_usable = True

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import chunks, crashpoints, jobs, records, waveforms
+from shared import chunks, crashpoints, jobs, records, tracing, waveforms
 from shared.chunks import Part
 from shared.store import storage_errors
 from shared.tags import Tags
@@ -64,7 +64,8 @@ def encode_segment(lease: Lease, recording: Recording) -> None:
     """
     segment = Segment.from_json(lease.payload["segment"])
     waveform = BytesIO()
-    piece = recording.encode_segment(segment, waveform, progress=lease.report)
+    with tracing.span("encode"):
+        piece = recording.encode_segment(segment, waveform, progress=lease.report)
     with lease.settle() as settlement:
         session = settlement.session
         part = _body_part(segment.index)
@@ -86,7 +87,8 @@ def _store(
     """Store the MP3 and the waveform that are written to two files, in place of segments' own."""
     with _spool() as sound, _spool() as waveform:
         sound.write(id3.tag(recording.wav.tags))
-        encoded = encode_to(sound, waveform)
+        with tracing.span("encode"):
+            encoded = encode_to(sound, waveform)
         sound.seek(0)
         with lease.settle() as settlement:
             session = settlement.session

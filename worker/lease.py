@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors, jobs
+from shared import crashpoints, errors, jobs, tracing
 from shared.database import Database
 from shared.models import State
 from shared.tallies import Outcome
@@ -170,7 +170,7 @@ class Lease:
         resumed: float | None = None
         self.check()
         crashpoints.reach("work-done")
-        with self._settling(), self._database.transaction() as session:
+        with tracing.span("settle"), self._settling(), self._database.transaction() as session:
             self._require(jobs.finish(session, self._claim))
             settlement = Settlement(session)
             yield settlement

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from celery.exceptions import Retry
 
-from shared import crashpoints, errors, jobs, logs
+from shared import crashpoints, errors, jobs, logs, tracing
 from shared.sources import Filters
 from worker.app import QUESTION_SECONDS, Workplace, app, workplace
 from worker.collect import collect
@@ -77,7 +77,7 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         Retry: another attempt will be made.
     """
     crashpoints.reach("hint-received")
-    began = time.monotonic()
+    began_ns = time.time_ns()
     with place.database.statements() as session:
         claim = jobs.claim(session, job_id, lease=place.lease)
     if claim is None:
@@ -92,7 +92,7 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
         publish=place.publish,
         hint=place.hints.send,
     )
-    with _observed(place, claim, lease, began), lease.heartbeat():
+    with _observed(place, claim, lease, began_ns), lease.heartbeat():
         try:
             work(lease)
         except LeaseLost:
@@ -110,16 +110,23 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
 
 
 @contextmanager
-def _observed(place: Workplace, claim: jobs.Claim, lease: Lease, began: float) -> Iterator[None]:
-    """An attempt, which began with its claim, as logs and metrics have it."""
-    with logs.about(**claim.subject):
+def _observed(place: Workplace, claim: jobs.Claim, lease: Lease, began_ns: int) -> Iterator[None]:
+    """An attempt, which began with its claim, as logs, traces and metrics have it."""
+    parent = claim.traceparent or ""
+    with (
+        logs.about(**claim.subject),
+        tracing.span(claim.kind, kind="CONSUMER", parent=parent, began_ns=began_ns) as span,
+    ):
+        with tracing.span("claim", began_ns=began_ns):
+            pass
         try:
             yield
         finally:
-            seconds = time.monotonic() - began
+            seconds = max(0, time.time_ns() - began_ns) / 1e9
             fields = {"outcome": lease.outcome, "milliseconds": round(seconds * 1000, 1)}
             log.info("%(outcome)s after %(milliseconds)s ms", fields, extra={"fields": fields})
             place.tallies.attempt(claim.kind, lease.outcome, seconds)
+            span.tell({**claim.subject, "outcome": lease.outcome})
 
 
 def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> NoReturn:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from launcher import valkey
 from shared import signals
-from tests import jservice
+from tests import jservice, otlp
 from tests.conftest import TEMPLATE, _new_database
 from tests.stack import Api, Stack, User
 
@@ -20,14 +20,26 @@ def upstream() -> Iterator[jservice.JService]:
 
 
 @pytest.fixture(scope="session")
+def collector() -> Iterator[otlp.Collector]:
+    """Where the stack's traces go."""
+    with otlp.collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
 def stack(
-    admin: Engine, upstream: jservice.JService, tmp_path_factory: pytest.TempPathFactory
+    admin: Engine,
+    upstream: jservice.JService,
+    collector: otlp.Collector,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """The service with its workers; on a Valkey of its own, for others are flushed."""
     folder = tmp_path_factory.mktemp("stack")
     settings = {
         "QUESTION_SOURCES": f"jservice={upstream.url}",
         "LOG_FORMAT": "json",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
     for database_url in _new_database(admin, TEMPLATE):
         with (

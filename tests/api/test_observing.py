@@ -1,17 +1,21 @@
-"""What a request leaves behind for its operator."""
+"""What a request leaves behind for its operator: lines, and a trace that goes on in its job."""
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
 from shared.models import Job
-from tests import audio
+from tests import audio, jservice
+from tests.otlp import Collector
 from tests.stack import Api, Stack, User, eventually
 
 REQUEST_ID = "a-request.1"
-HEADERS = {"X-Request-ID": REQUEST_ID}
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = "00f067aa0ba902b7"
+HEADERS = {"X-Request-ID": REQUEST_ID, "traceparent": f"00-{TRACE_ID}-{CALLER}-01"}
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +65,43 @@ def test_its_job_has_a_line_with_the_same_id(stack: Stack, visitor: User) -> Non
     assert (line["kind"], line["attempt"], line["outcome"]) == ("records.convert", 1, "done")
 
 
-def test_lines_tell_no_names_tokens_or_queries(stack: Stack, visitor: User) -> None:
-    line_of(stack, "api.observing", route="/record", method="GET")
-    told = [log.read_bytes() for log in stack.folder.glob("*.log")]
+def test_a_recordings_trace_goes_through_its_job(collector: Collector, visitor: User) -> None:
+    eventually(lambda: {"POST /record", "records.convert"} <= collector.spans(TRACE_ID).keys())
+
+    spans = collector.spans(TRACE_ID)
+    job = spans["records.convert"]
+    assert spans["POST /record"].parent_id == CALLER
+    assert job.parent_id == spans["POST /record"].span_id
+    assert {spans[step].parent_id for step in ("claim", "encode", "settle")} == {job.span_id}
+    assert {span.service for span in spans.values()} == {"quaver-api", "quaver-worker"}
+    assert spans["POST /record"].attributes["http.response.status_code"] == "201"
+    assert job.attributes["request_id"] == REQUEST_ID
+
+
+def test_questions_trace_goes_to_their_source(
+    api: Api, collector: Collector, questions: jservice.JService
+) -> None:
+    questions.clues = jservice.make_clues(1)
+    trace_id = uuid4().hex
+
+    answer = api.post(
+        "/questions",
+        json={"questions_num": 1},
+        headers={"traceparent": f"00-{trace_id}-{CALLER}-01"},
+    )
+
+    assert answer.status_code == 200
+    eventually(lambda: {"POST /questions", "questions.collect"} <= collector.spans(trace_id).keys())
+    spans = collector.spans(trace_id)
+    assert spans["questions.collect"].parent_id == spans["POST /questions"].span_id
+    assert spans["ask jservice"].parent_id == spans["questions.collect"].span_id
+
+
+def test_neither_lines_nor_spans_tell_names_tokens_or_queries(
+    stack: Stack, collector: Collector, visitor: User
+) -> None:
+    eventually(lambda: {"GET /record", "records.convert"} <= collector.spans(TRACE_ID).keys())
+    told = [log.read_bytes() for log in stack.folder.glob("*.log")] + collector.bodies
 
     for secret in (visitor.token, visitor.name, "heart-of-gold", "filename=", "user="):
         assert not any(secret.encode() in each for each in told), secret

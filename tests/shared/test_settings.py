@@ -83,6 +83,7 @@ def test_words_may_be_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FLOWER_BASIC_AUTH", "password"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
     ],
 )
 def test_a_mistake_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -11,11 +11,13 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("request_id", sa.String))
+    op.add_column("jobs", sa.Column("traceparent", sa.String))
     _index_open("'queued', 'running', 'waiting'")
 
 
 def downgrade() -> None:
     _index_open("'queued', 'running'")
+    op.drop_column("jobs", "traceparent")
     op.drop_column("jobs", "request_id")
 
 
