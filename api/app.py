@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
-        # Its spans would tell the whole query: `api/observing.py` makes others.
+        # Its own spans, for which a variable can ask, would tell the whole query.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )

@@ -40,6 +40,7 @@ def stack(
         "LOG_FORMAT": "json",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "50",
+        "FASTAPI_OTEL_AUTO_CONFIGURE": "true",  # Which would tell more than may be told.
     }
     for database_url in _new_database(admin, TEMPLATE):
         with (

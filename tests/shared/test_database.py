@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError
 
 from shared import jobs
 from shared.database import Database
@@ -38,6 +39,13 @@ def test_times_are_in_utc_wherever_the_server_is(database: Database, admin: Engi
         now = session.execute(text("SELECT now()")).scalar_one()
 
     assert now.utcoffset() == timedelta(0)
+
+
+def test_an_error_does_not_tell_the_values_that_it_met(database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught, database.statements() as session:
+        session.execute(text("SELECT 1 / (length(:name) - 6)"), {"name": "Zaphod"})
+
+    assert "Zaphod" not in str(caught.value)
 
 
 def test_a_transaction_is_undone_when_it_breaks_off_and_statements_are_not(
