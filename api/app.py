@@ -22,6 +22,7 @@ from api.routes import (
     owner,
     questions,
     records,
+    resumable,
     users,
     waveforms,
 )
@@ -32,6 +33,18 @@ from shared.database import Database
 from shared.jobs import Hints, celery_app, final_ids
 from shared.settings import Settings
 
+ROUTES = (
+    users,
+    records,
+    resumable,
+    owner,
+    waveforms,
+    questions,
+    catalogue,
+    jobs,
+    health,
+    metrics,
+)
 DATABASE_CONNECTIONS = 20
 STATEMENT_TIMEOUT_SECONDS = 5
 
@@ -69,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Observed, metrics=app.state.metrics)
     app.add_middleware(Linger)
     problems.install(app)
-    for module in (users, records, owner, waveforms, questions, catalogue, jobs, health, metrics):
+    for module in ROUTES:
         app.include_router(module.router)
     openapi.complete(app)
     return app

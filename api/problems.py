@@ -26,6 +26,8 @@ STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
     errors.NameTaken: HTTPStatus.CONFLICT,
     errors.RecordNotReady: HTTPStatus.CONFLICT,
     errors.IdempotencyConflict: HTTPStatus.CONFLICT,
+    errors.OffsetConflict: HTTPStatus.CONFLICT,
+    errors.UnsupportedTusVersion: HTTPStatus.PRECONDITION_FAILED,
     errors.ConversionFailed: HTTPStatus.GONE,
     errors.UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -37,7 +39,7 @@ STATUSES: dict[type[errors.QuaverError], HTTPStatus] = {
 }
 """A class stands for its subclasses too."""
 
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 HTTP_TITLES = {
     HTTPStatus.BAD_REQUEST: errors.MalformedRequest.title,

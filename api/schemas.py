@@ -191,6 +191,16 @@ class RecordPage(BaseModel):
     """URL of the page after this one."""
 
 
+class UnfinishedUpload(BaseModel):
+    id: UUID
+    offset: int
+    """Bytes that have come."""
+    length: int
+    """Bytes that are to come in all."""
+    expires: datetime
+    """When it is deleted, unless more comes."""
+
+
 class Waveform(BaseModel):
     """The data format of audiowaveform."""
 

@@ -20,7 +20,7 @@ from api import forms
 from api.credentials import Credentials
 from api.forms import OVERHEAD_BYTES
 from shared import errors
-from shared.store import Upload
+from shared.store import ResumedUpload, Upload
 from shared.wav import Reader, Wav
 
 WRITE_BYTES = 1 << 20
@@ -89,7 +89,7 @@ async def receive(
     """
     boundary = forms.boundary(request)
     overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
-    expected_bytes = max(0, (_content_length(request) or 0) - overhead_bytes)
+    expected_bytes = max(0, (content_length(request) or 0) - overhead_bytes)
     limits.check_size(expected_bytes)
     digest = hashlib.sha256() if hashed else None
     file = File(partial(create_upload, expected_bytes), limits, digest)
@@ -107,7 +107,7 @@ async def receive(
 
 async def _receive_plain(request: Request, file: "File", limits: Limits, gate: Gate) -> Received:
     user_id = await gate.authenticate(_credentials(request, {}))
-    async for block in _body(request, limits):
+    async for block in body(request, limits):
         file.feed(block)
         await file.drain()
     wav = await file.close()
@@ -122,7 +122,7 @@ async def _receive_form(
         # Nothing has been asked of the client yet: if it waits for a 100, it sends no byte.
         user_id = await gate.authenticate(_credentials(request, {}))
     is_open = False
-    async for block in _body(request, limits):
+    async for block in body(request, limits):
         form.feed(block)
         if user_id is None and _knows_credentials(request, form.fields):
             user_id = await gate.authenticate(_credentials(request, form.fields))
@@ -161,6 +161,11 @@ class File:
     def sha256(self) -> bytes:
         """Of all that was written; empty if there is no digest."""
         return self._digest.digest() if self._digest else b""
+
+    async def resume(self, upload: ResumedUpload) -> None:
+        """Go on behind what has come before."""
+        self._upload = upload
+        await anyio.to_thread.run_sync(self._reader.feed_file, upload.file, upload.size_bytes)
 
     def feed(self, block: bytes) -> None:
         """Take bytes. Raises: UploadTooLarge."""
@@ -229,7 +234,7 @@ class _Rate:
         self._since, self._size_bytes = now, size_bytes
 
 
-async def _body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+async def body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
     """The body's bytes as they come.
 
     Raises:
@@ -259,7 +264,7 @@ async def _body(request: Request, limits: Limits) -> AsyncIterator[bytes]:
         yield block
 
 
-def _content_length(request: Request) -> int | None:
+def content_length(request: Request) -> int | None:
     """The announced size of the body in bytes."""
     value = request.headers.get("content-length", "")
     return int(value) if value.isascii() and value.isdigit() else None

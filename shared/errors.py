@@ -8,10 +8,13 @@
     ├── InvalidRequest                  invalid-request
     ├── NotFound                        not-found
     │   ├── RecordNotFound              record-not-found
-    │   └── JobNotFound                 job-not-found
+    │   ├── JobNotFound                 job-not-found
+    │   └── UploadNotFound              upload-not-found
     ├── NameTaken                       name-taken
     ├── RecordNotReady                  record-not-ready
     ├── IdempotencyConflict             idempotency-conflict
+    ├── OffsetConflict                  offset-conflict
+    ├── UnsupportedTusVersion           unsupported-tus-version
     ├── ConversionFailed                conversion-failed
     ├── UploadTooSlow                   upload-too-slow
     ├── UploadTooLarge                  upload-too-large
@@ -138,6 +141,13 @@ class JobNotFound(NotFound):
     title = "Job not found"
 
 
+class UploadNotFound(NotFound):
+    """There is no such upload, or not any more: it may have expired. Begin another one."""
+
+    slug = "upload-not-found"
+    title = "Upload not found"
+
+
 class NameTaken(QuaverError):
     """Another user has this name already; choose another one."""
 
@@ -157,6 +167,20 @@ class IdempotencyConflict(QuaverError):
 
     slug = "idempotency-conflict"
     title = "Idempotency conflict"
+
+
+class OffsetConflict(QuaverError):
+    """The upload has another offset; ask for it with HEAD, and go on from there."""
+
+    slug = "offset-conflict"
+    title = "Offset conflict"
+
+
+class UnsupportedTusVersion(QuaverError):
+    """Resumable uploads here are those of tus 1.0.0; send Tus-Resumable: 1.0.0."""
+
+    slug = "unsupported-tus-version"
+    title = "Unsupported tus version"
 
 
 class ConversionFailed(QuaverError):

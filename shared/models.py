@@ -188,6 +188,20 @@ class Peaks(Base):
     """The pixels, as `shared/waveforms.py` describes them."""
 
 
+class ResumableUpload(Base):
+    """An upload that may arrive over many requests, and then becomes the record of the same id."""
+
+    __tablename__ = "resumable_uploads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    length_bytes: Mapped[int] = mapped_column(BigInteger)
+    """As announced. How much of it has come is told by the store alone."""
+    upload_metadata: Mapped[str]
+    """The header of this name as its client sent it; maybe empty."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
 class IdempotencyKey(Base):
     """A request that is to take effect once; `shared/idempotency.py` says how."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared import chunks, errors, waveforms
 from shared.chunks import Part
-from shared.models import Job, Piece, Record, State
+from shared.models import Job, Piece, Record, ResumableUpload, State
 
 PIECES_PER_QUERY = 16
 """A megabyte."""
@@ -82,7 +82,10 @@ def total_bytes(session: Session, user_id: int) -> int:
 
 
 def forget(session: Session, record_id: UUID) -> None:
-    """Delete a record and all that is stored of it. Its job must have ended."""
+    """Delete a record, all that is stored of it, and the upload that it was, lest that become it
+    again. Its job must have ended.
+    """
+    session.execute(delete(ResumableUpload).where(ResumableUpload.id == record_id))
     session.execute(delete(Record).where(Record.id == record_id))
 
 

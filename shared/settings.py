@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     upload_stall_seconds: float = Field(default=30, gt=0)
     upload_min_bytes_per_second: int = Field(default=8192, ge=0)
     max_concurrent_uploads: int = Field(default=256, ge=1)
+    upload_expiry_seconds: float = Field(default=86_400, gt=0)
 
     record_wait_seconds: float = Field(default=900, ge=0)
     questions_wait_seconds: float = Field(default=30, ge=0)

@@ -1,6 +1,7 @@
 """Where uploads wait for their conversion: a place that every API and every worker can reach."""
 
 import errno
+import fcntl
 import os
 import shutil
 import time
@@ -37,11 +38,40 @@ class Upload(Protocol):
         """Leave nothing behind; no effect after `commit`."""
 
 
+class ResumedUpload(Upload, Protocol):
+    """An upload that arrives over many requests, of which several may be open at a time.
+
+    A `write` appends only where nobody else has appended since this was opened, or else raises
+    OffsetConflict. So a connection that is dead, and of which nobody knows it yet, holds up nobody
+    who goes on over another one; and what is there never changes, it only grows.
+    """
+
+    file: BinaryIO
+    """What has come before, to be read."""
+    size_bytes: int
+
+    @property
+    def written_at(self) -> float:
+        """When it was last added to, in seconds since 1970."""
+
+    def sync(self) -> None:
+        """Make durable what has come. Raises: StorageFull."""
+
+    def close(self) -> None:
+        """Let others go on with it."""
+
+
 class UploadStore(Protocol):
     """Keeps uploads by id. Its methods block, and may be called from any thread."""
 
     def create(self, upload_id: UUID, *, expected_bytes: int = 0) -> Upload:
         """Begin an upload. Raises: StorageFull, also where so much would not fit."""
+
+    def begin(self, upload_id: UUID, *, expected_bytes: int) -> None:
+        """Begin an upload that `resume` goes on with. Raises: as `create`."""
+
+    def resume(self, upload_id: UUID) -> ResumedUpload:
+        """An upload that has begun, or is committed. Raises: FileNotFoundError."""
 
     def open(self, upload_id: UUID) -> BinaryIO:
         """The bytes of a committed upload. Raises: FileNotFoundError."""
@@ -68,8 +98,22 @@ class FolderStore:
         # before it takes the room that others still have use for.
         if shutil.disk_usage(self._folder).free < expected_bytes:
             raise _full()
+        path = self._path(upload_id)
         with storage_errors():
-            return FolderUpload(self._path(upload_id))
+            return FolderUpload(path, _part(path).open("xb"))
+
+    def begin(self, upload_id: UUID, *, expected_bytes: int) -> None:
+        self.create(upload_id, expected_bytes=expected_bytes).close()
+        with storage_errors():
+            _fsync_folder(self._folder)
+
+    def resume(self, upload_id: UUID) -> "ResumedFolderUpload":
+        path = self._path(upload_id)
+        try:
+            file = _part(path).open("r+b", buffering=0)
+        except FileNotFoundError:
+            file = path.open("r+b", buffering=0)
+        return ResumedFolderUpload(path, file)
 
     def open(self, upload_id: UUID) -> BinaryIO:
         return self._path(upload_id).open("rb")
@@ -98,24 +142,28 @@ class FolderStore:
 class FolderUpload:
     """A file `<id>.part` that takes its final name once all its bytes are on disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """`path` is the final name."""
         self._path = path
-        self._file = _part(path).open("xb")
+        self.file = file
 
     def write(self, block: bytes) -> None:
         with storage_errors():
-            self._file.write(block)
+            self._append(block)
         crashpoints.reach("upload-begun")
+
+    def _append(self, block: bytes) -> None:
+        self.file.write(block)
 
     def commit(self) -> None:
         """Data, then name, then folder: after a power cut the name stands for whole data or not at
         all.
         """
         with storage_errors():
-            self._file.flush()
+            self.file.flush()
             crashpoints.reach("upload-written")
-            os.fsync(self._file.fileno())
-            self._file.close()
+            os.fsync(self.file.fileno())
+            self.file.close()
             crashpoints.reach("upload-synced")
             self._rename()
             _fsync_folder(self._path.parent)
@@ -129,8 +177,63 @@ class FolderUpload:
 
     def discard(self) -> None:
         with suppress(OSError):  # What could not be flushed is not wanted any more.
-            self._file.close()
+            self.file.close()
         _part(self._path).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class ResumedFolderUpload(FolderUpload):
+    """A file that its writers lock for each write alone: who writes first goes on, others stop.
+
+    A process that is killed gives its lock back.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        super().__init__(path, file)
+        self.size_bytes = self._status().st_size
+
+    @property
+    def written_at(self) -> float:
+        return self._status().st_mtime
+
+    def sync(self) -> None:
+        with storage_errors():
+            os.fsync(self.file.fileno())
+
+    def _append(self, block: bytes) -> None:
+        with self._locked():
+            self.file.seek(self.size_bytes)
+            rest = memoryview(block)
+            while rest:
+                written = self.file.write(rest)
+                self.size_bytes += written
+                rest = rest[written:]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Raises: OffsetConflict, UploadNotFound."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        try:
+            status = self._status()
+            if not status.st_nlink:
+                raise errors.UploadNotFound
+            if status.st_size != self.size_bytes:
+                raise errors.OffsetConflict
+            yield
+        finally:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def _rename(self) -> None:
+        """Another request may have done it already, or deleted all."""
+        with suppress(FileNotFoundError):
+            _part(self._path).rename(self._path)
+        if not self._path.exists():
+            raise errors.UploadNotFound
+
+    def _status(self) -> os.stat_result:
+        return os.fstat(self.file.fileno())
 
 
 def from_url(url: str) -> UploadStore:

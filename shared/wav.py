@@ -17,7 +17,7 @@ Nothing is guessed. The outer RIFF size is ignored: programs that stream leave i
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from shared import fmt, tags
 from shared.errors import InvalidWav, NotAWav, UploadTooLarge
@@ -115,11 +115,20 @@ class Reader:
             taken = rest[: self._missing]
             if self._want.keep:
                 self._kept += taken
-            self._missing -= len(taken)
-            self._position += len(taken)
             rest = rest[len(taken) :]
-            if not self._missing:
-                self._resume()
+            self._advance(len(taken))
+
+    def feed_file(self, file: BinaryIO, size_bytes: int) -> None:
+        """Take a file's first bytes; those that would only be counted are not even read.
+
+        Raises: as `feed`.
+        """
+        while missing := min(self._missing, size_bytes - self._position):
+            if self._want.keep:
+                file.seek(self._position)
+                self.feed(file.read(missing))
+            else:
+                self._advance(missing)
 
     def close(self) -> Wav:
         """What was found, now that all bytes have been fed.
@@ -133,6 +142,12 @@ class Reader:
         except StopIteration as walked:
             found: Wav = walked.value
             return found
+
+    def _advance(self, size: int) -> None:
+        self._missing -= size
+        self._position += size
+        if not self._missing:
+            self._resume()
 
     def _resume(self) -> None:
         arrived = bytes(self._kept)

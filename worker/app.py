@@ -151,6 +151,7 @@ def _start_sweeping(**_: Any) -> None:
         hints=place.hints,
         tallies=place.tallies,
         max_attempts=place.max_attempts,
+        upload_expiry=timedelta(seconds=settings.upload_expiry_seconds),
         period=timedelta(seconds=settings.sweep_seconds),
     )
     threading.Thread(target=sweep.run_forever, name="sweep", daemon=True).start()

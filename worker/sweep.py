@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import crashpoints, errors, idempotency, jobs, logs, records, store
+from shared import crashpoints, errors, idempotency, jobs, logs, records, resumable, store
 from shared.database import Database
 from shared.models import State
 from worker.lease import Publish
@@ -46,6 +46,7 @@ class Sweep:
         hints: jobs.Hints,
         tallies: Tallies,
         max_attempts: int,
+        upload_expiry: timedelta,
         period: timedelta,
     ) -> None:
         """What is lost is found within `period`: a hint counts as lost after half of it, and the
@@ -57,6 +58,7 @@ class Sweep:
         self._hints = hints
         self._tallies = tallies
         self._max_attempts = max_attempts
+        self._upload_expiry = upload_expiry
         self._half_period = period / 2
 
     def run_forever(self) -> None:
@@ -119,10 +121,16 @@ class Sweep:
                 self._hints.send(job_id, kind)
 
     def _clear_uploads(self) -> None:
-        """Delete the uploads of ended jobs, and those whose request died before it had a job."""
+        """Delete the uploads of ended jobs, those whose request died before it had a job, and
+        resumable ones with which nobody goes on.
+        """
         ages = dict(self._uploads.ages())
         with self._database.statements() as session:
             ended = records.converted(session, ages)
+            begun = resumable.begun(session, ages)
+            resumable.forget_old(session, age=self._upload_expiry, stored=ages)
         for upload_id, age_seconds in ages.items():
-            if ended.get(upload_id, age_seconds > STALE_SECONDS):
+            # Who has gone on in the last moment has time to finish.
+            patience = self._upload_expiry.total_seconds() if upload_id in begun else 0
+            if ended.get(upload_id, age_seconds > patience + STALE_SECONDS):
                 self._uploads.delete(upload_id)

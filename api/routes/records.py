@@ -22,6 +22,7 @@ from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import Job, Record, State
 from shared.store import Upload
 from shared.tags import Tags
+from shared.wav import Wav
 
 router = APIRouter(tags=["records"])
 
@@ -101,18 +102,13 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
 
     Answers when the MP3 is stored.
     """
-    with _place_for_upload(services):
+    with place_for_upload(services):
         record, was_earlier = await _take_in(request, services, key)
     services.queue.hint(record.job_id, jobs.CONVERT)
-    waiting = preferences.waiting(request, most_seconds=services.settings.record_wait_seconds)
-    headers = waiting.headers | (REPLAYED if was_earlier else {})
-    stored = await services.outcome(
-        record.job_id, jobs.CONVERT, waiting.seconds, _outcome, record.id, record.user_id
-    )
-    if stored is None:
-        return schemas.still_at_work(AcceptedRecord.of(record, base_url), headers)
-    answer = StoredRecord.of(stored, base_url)
-    response.headers.update(headers | {"Location": answer.url})
+    headers = REPLAYED if was_earlier else {}
+    answer = await answer_when_stored(record, request, response, services, base_url, headers)
+    if isinstance(answer, StoredRecord):
+        response.headers["Location"] = answer.url
     return answer
 
 
@@ -142,8 +138,31 @@ async def download_record(
     return downloads.respond(request, sound, transact, inline=inline == "1")
 
 
+async def answer_when_stored(  # noqa: PLR0917 - As its callers are called.
+    record: Record,
+    request: Request,
+    response: Response,
+    services: Services,
+    base_url: str,
+    headers: dict[str, str],
+) -> StoredRecord | Response:
+    """The stored record, or a 202 if that takes longer than the client wants to wait.
+
+    Raises: why its conversion failed.
+    """
+    waiting = preferences.waiting(request, most_seconds=services.settings.record_wait_seconds)
+    headers = waiting.headers | headers
+    stored = await services.outcome(
+        record.job_id, jobs.CONVERT, waiting.seconds, _outcome, record.id, record.user_id
+    )
+    if stored is None:
+        return schemas.still_at_work(AcceptedRecord.of(record, base_url), headers)
+    response.headers.update(headers)
+    return StoredRecord.of(stored, base_url)
+
+
 @contextmanager
-def _place_for_upload(services: Services) -> Iterator[None]:
+def place_for_upload(services: Services) -> Iterator[None]:
     if services.arriving >= services.settings.max_concurrent_uploads:
         raise errors.TooManyRequests(
             f"{services.arriving} uploads are under way, which is as many as this service takes "
@@ -166,14 +185,14 @@ async def _take_in(request: Request, services: Services, key: str | None) -> tup
     record_id = uuid4()
 
     async def authenticate(sent: Credentials) -> int:
-        return await services.transact.read(_admit, sent, services.settings.max_bytes_per_user)
+        return await services.transact.read(admit, sent, services.settings.max_bytes_per_user)
 
     def create(expected_bytes: int) -> Upload:
         return services.uploads.create(record_id, expected_bytes=expected_bytes)
 
     gate = uploads.Gate(authenticate, services.transact.check)
     received = await uploads.receive(
-        request, create, _limits(services), gate, hashed=key is not None
+        request, create, limits(services), gate, hashed=key is not None
     )
     keyed = idempotency.keyed(
         key, f"POST /record {received.user_id}", received.filename, received.sha256
@@ -189,7 +208,7 @@ async def _take_in(request: Request, services: Services, key: str | None) -> tup
     return record, was_earlier
 
 
-def _limits(services: Services) -> uploads.Limits:
+def limits(services: Services) -> uploads.Limits:
     settings = services.settings
     return uploads.Limits(
         most_bytes=settings.max_upload_bytes,
@@ -199,7 +218,7 @@ def _limits(services: Services) -> uploads.Limits:
     )
 
 
-def _admit(session: Session, sent: Credentials, most_bytes: int | None) -> int:
+def admit(session: Session, sent: Credentials, most_bytes: int | None) -> int:
     """The user's id. Raises: InvalidCredentials, TooManyRequests."""
     user_id = credentials.authenticate(session, sent)
     if most_bytes is not None and records.total_bytes(session, user_id) >= most_bytes:
@@ -215,7 +234,14 @@ def _accept(
     session: Session, record_id: UUID, received: uploads.Received, keyed: KeyedRequest | None
 ) -> tuple[Record, bool]:
     def create() -> Outcome:
-        return {"record": str(_create(session, record_id, received).id)}
+        record = new_record(
+            session,
+            record_id,
+            user_id=received.user_id,
+            filename=received.filename,
+            wav=received.wav,
+        )
+        return {"record": str(record.id)}
 
     outcome, was_earlier = once(session, keyed, create)
     record = session.get(Record, UUID(outcome["record"]))
@@ -224,17 +250,19 @@ def _accept(
     return record, was_earlier
 
 
-def _create(session: Session, record_id: UUID, received: uploads.Received) -> Record:
-    tags = received.wav.tags.filled(Tags(title=records.title(received.filename)))
-    wav = replace(received.wav, tags=tags)
+def new_record(
+    session: Session, record_id: UUID, *, user_id: int, filename: str, wav: Wav
+) -> Record:
+    """Add a recording that is in the store, and its job."""
+    wav = replace(wav, tags=wav.tags.filled(Tags(title=records.title(filename))))
     payload = {"record": str(record_id), "wav": wav.to_json()}
     job = jobs.create(session, jobs.CONVERT, payload)
     return records.create(
         session,
         record_id=record_id,
-        user_id=received.user_id,
+        user_id=user_id,
         job_id=job.id,
-        filename=received.filename,
+        filename=filename,
     )
 
 

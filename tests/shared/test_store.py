@@ -3,8 +3,9 @@
 import errno
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -56,6 +57,74 @@ def test_discarding_after_the_commit_changes_nothing(uploads: FolderStore) -> No
     upload.discard()
 
     uploads.open(upload_id).close()
+
+
+def begun(uploads: FolderStore, *blocks: bytes) -> UUID:
+    """A resumable upload of which this much has come."""
+    upload_id = uuid4()
+    uploads.begin(upload_id, expected_bytes=100)
+    with closing(uploads.resume(upload_id)) as upload:
+        for block in blocks:
+            upload.write(block)
+    return upload_id
+
+
+def test_a_resumed_upload_goes_on_where_it_was_left(uploads: FolderStore) -> None:
+    upload_id = begun(uploads, b"RI", b"FF")
+
+    with closing(uploads.resume(upload_id)) as upload:
+        assert upload.size_bytes == 4
+        upload.write(b"more")
+        upload.commit()
+
+    with uploads.open(upload_id) as file:
+        assert file.read() == b"RIFFmore"
+
+
+def test_of_two_that_resume_an_upload_the_first_to_write_goes_on(uploads: FolderStore) -> None:
+    upload_id = begun(uploads)
+    first, second = uploads.resume(upload_id), uploads.resume(upload_id)
+    first.write(b"RIFF")
+
+    with pytest.raises(errors.OffsetConflict):
+        second.write(b"ABCD")
+
+    first.write(b"more")
+    assert first.file.seek(0) == 0
+    assert first.file.read(100) == b"RIFFmore"
+    first.close()
+    second.close()
+
+
+def test_an_upload_may_be_committed_by_all_that_saw_its_end(uploads: FolderStore) -> None:
+    upload_id = begun(uploads, b"RIFF")
+    first, second = uploads.resume(upload_id), uploads.resume(upload_id)
+
+    first.commit()
+    second.commit()
+    late = uploads.resume(upload_id)
+    late.commit()
+
+    assert late.size_bytes == 4
+    assert [upload_id for upload_id, _ in uploads.ages()] == [upload_id]
+    for upload in (first, second, late):
+        upload.close()
+
+
+def test_a_deleted_upload_takes_no_more_and_cannot_be_committed(uploads: FolderStore) -> None:
+    upload_id = begun(uploads, b"RIFF")
+    with closing(uploads.resume(upload_id)) as upload:
+        uploads.delete(upload_id)
+
+        with pytest.raises(errors.UploadNotFound):
+            upload.write(b"more")
+        with pytest.raises(errors.UploadNotFound):
+            upload.commit()
+
+
+def test_what_has_not_begun_cannot_be_resumed(uploads: FolderStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        uploads.resume(uuid4())
 
 
 def test_deleting_twice_is_no_error(uploads: FolderStore) -> None:

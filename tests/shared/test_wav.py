@@ -1,6 +1,7 @@
 import json
 import time
 import tracemalloc
+from io import BytesIO
 from itertools import pairwise
 
 import pytest
@@ -48,6 +49,39 @@ def test_a_plain_wav_is_found() -> None:
         sample_frames=4000,
     )
     assert wav.duration_seconds == 0.5
+
+
+class Watched(BytesIO):
+    """A file that counts what is read of it."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        block = super().read(size)
+        self.read_bytes += len(block)
+        return block
+
+
+@given(st.integers(0, 2_500))
+def test_a_reader_goes_on_behind_what_is_in_a_file(size_bytes: int) -> None:
+    whole = riff(info(INAM=b"Lullaby"), FMT, chunk(b"data", bytes(2_000)), chunk(b"junk", b"x"))
+    size_bytes = min(size_bytes, len(whole))
+    reader = Reader()
+
+    reader.feed_file(BytesIO(whole), size_bytes)
+    reader.feed(whole[size_bytes:])
+
+    assert reader.close() == read([whole])
+
+
+def test_samples_in_a_file_are_not_read() -> None:
+    file = Watched(make_wav(seconds=10))
+    reader = Reader()
+
+    reader.feed_file(file, len(file.getvalue()))
+
+    assert reader.close().duration_seconds == 10
+    assert file.read_bytes < 100
 
 
 def test_a_wav_survives_json() -> None:

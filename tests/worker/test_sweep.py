@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from shared import chunks, errors, jobs, logs, records, signals, tallies, users
+from shared import chunks, errors, jobs, logs, records, resumable, signals, tallies, users
 from shared.database import Database
-from shared.models import Chunk, Job, Piece, State, User
+from shared.models import Chunk, Job, Piece, Record, State, User
 from shared.store import FolderStore
 from worker.board import Board
 from worker.lease import Lease
@@ -47,6 +47,7 @@ def sweep(
         hints=hints,
         tallies=Tallies(Board(redis)),
         max_attempts=2,
+        upload_expiry=timedelta(hours=24),
         period=timedelta(seconds=5),
     )
     redis.close()
@@ -223,6 +224,80 @@ def test_an_upload_without_a_record_is_given_time(uploads: FolderStore, sweep: S
     sweep.run()
 
     assert (fresh.exists(), stale.exists()) == (True, False)
+
+
+DAY_SECONDS = 86_400
+
+
+def begin_resumable(
+    database: Database, uploads: FolderStore, *, age_seconds: float = 0, with_file: bool = True
+) -> tuple[UUID, Path]:
+    """A resumable upload that was begun, and last added to, so long ago."""
+    upload_id = uuid4()
+    path = uploads._path(upload_id).with_suffix(".part")
+    if with_file:
+        uploads.begin(upload_id, expected_bytes=0)
+        then = time.time() - age_seconds
+        os.utime(path, (then, then))
+    with database.transaction() as session:
+        user_id, _ = users.create(session, str(upload_id))
+        upload = resumable.create(
+            session, upload_id=upload_id, user_id=user_id, length_bytes=100, upload_metadata=""
+        )
+        upload.created_at = func.now() - timedelta(seconds=age_seconds)
+    return upload_id, path
+
+
+def is_known(database: Database, upload_id: UUID) -> bool:
+    with database.transaction() as session:
+        return bool(resumable.begun(session, [upload_id]))
+
+
+def test_a_resumable_upload_is_given_its_own_time(
+    database: Database, uploads: FolderStore, sweep: Sweep
+) -> None:
+    _, waiting = begin_resumable(database, uploads, age_seconds=DAY_SECONDS)
+    expired_id, expired = begin_resumable(
+        database, uploads, age_seconds=DAY_SECONDS + STALE_SECONDS + 1
+    )
+
+    sweep.run()
+    sweep.run()
+
+    assert (waiting.exists(), expired.exists()) == (True, False)
+    assert not is_known(database, expired_id)
+
+
+@pytest.mark.parametrize(("age_seconds", "known"), [(60, True), (DAY_SECONDS + 60, False)])
+def test_a_resumable_upload_without_a_file_is_forgotten_in_time(
+    database: Database, uploads: FolderStore, sweep: Sweep, age_seconds: float, *, known: bool
+) -> None:
+    upload_id, _ = begin_resumable(database, uploads, age_seconds=age_seconds, with_file=False)
+
+    sweep.run()
+
+    assert is_known(database, upload_id) is known
+
+
+def test_a_finished_upload_is_known_for_a_while(
+    database: Database, uploads: FolderStore, sweep: Sweep
+) -> None:
+    upload_id, path = begin_resumable(database, uploads, age_seconds=2 * DAY_SECONDS)
+    path.unlink()
+    with database.transaction() as session:
+        upload, _ = resumable.get(session, upload_id)
+        job = jobs.create(session, jobs.CONVERT, {})
+        records.create(
+            session, record_id=upload_id, user_id=upload.user_id, job_id=job.id, filename=""
+        )
+
+    sweep.run()
+    assert is_known(database, upload_id)
+
+    with database.transaction() as session:
+        session.execute(update(Record).values(created_at=func.now() - timedelta(days=2)))
+    sweep.run()
+    assert not is_known(database, upload_id)
 
 
 def test_a_worker_that_froze_while_it_settled_loses_its_job(

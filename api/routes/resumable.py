@@ -1,0 +1,376 @@
+"""/uploads: recordings that arrive over many requests, by tus 1.0 (`api/tus.py`)."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.orm import Session
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from api import credentials, idempotency, tus
+from api.credentials import Credentials
+from api.dependencies import BaseUrl, Service, Services
+from api.idempotency import REPLAYED
+from api.openapi import responses
+from api.routes import records
+from api.schemas import AcceptedRecord, StoredRecord, UnfinishedUpload
+from api.tus import Addition, Announcement
+from shared import errors, jobs, resumable
+from shared.idempotency import KeyedRequest, Outcome, once
+from shared.models import Record, ResumableUpload
+from shared.wav import Wav
+
+
+class TusRoute(APIRoute):
+    """Says with every answer, be it a problem, which protocol is spoken here."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_tus(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Tus-Resumable"] = headers["Tus-Version"] = tus.VERSION
+            await send(message)
+
+        await super().handle(scope, receive, send_tus)
+
+
+router = APIRouter(tags=["records"], route_class=TusRoute)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an upload has come."""
+
+    offset: int
+    expires_at: float = 0
+    """Seconds since 1970; 0 for one that is whole."""
+    record: Record | None = None
+    """What it has become, once it is whole."""
+
+    def headers(self, base_url: str) -> dict[str, str]:
+        headers = {"Upload-Offset": str(self.offset), "Cache-Control": "no-store"}
+        if self.record is None:
+            headers["Upload-Expires"] = formatdate(self.expires_at, usegmt=True)
+        else:
+            url = AcceptedRecord.of(self.record, base_url).url
+            headers["Link"] = f'<{url}>; rel="alternate"; type="audio/mpeg"'
+        return headers
+
+
+def _check_version(request: Request) -> None:
+    if request.headers.get("tus-resumable") != tus.VERSION:
+        raise errors.UnsupportedTusVersion
+
+
+_TUS = [Depends(_check_version)]
+_ANY = (errors.InvalidCredentials, errors.UploadNotFound, errors.DatabaseUnavailable)
+_TUS_ANY = (*_ANY, errors.UnsupportedTusVersion)
+_FINISHING = (
+    errors.NotAWav,
+    errors.UnsupportedWavCodec,
+    errors.InvalidWav,
+    errors.UploadTooLarge,
+    errors.StorageFull,
+)
+_BROUGHT = (
+    *_FINISHING,
+    errors.MalformedRequest,
+    errors.InvalidRequest,
+    errors.OffsetConflict,
+    errors.UnsupportedMediaType,
+    errors.TooManyRequests,
+)
+_BODY = {
+    "requestBody": {
+        "content": {tus.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
+
+
+@router.options("/uploads", status_code=204, summary="See what of tus is spoken here")
+@router.options(
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="See what of tus is spoken here",
+    operation_id="upload_options",
+)
+async def show_options(services: Service) -> Response:
+    """Of the protocol tus: its version, its extensions, and the longest upload."""
+    headers = {
+        "Tus-Extension": tus.EXTENSIONS,
+        "Tus-Max-Size": str(services.settings.max_upload_bytes),
+    }
+    return Response(status_code=204, headers=headers)
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    summary="Begin a resumable upload",
+    response_class=Response,
+    dependencies=_TUS,
+    response_description="Begun; Location is its address.",
+    responses=responses(
+        *_TUS_ANY,
+        *_BROUGHT,
+        errors.IdempotencyConflict,
+    ),
+    openapi_extra=_BODY,
+)
+async def begin_upload(
+    request: Request,
+    services: Service,
+    base_url: BaseUrl,
+    key: idempotency.Key = None,
+    user: Annotated[str, Query(description="The user's id, unless it is in the metadata.")] = "",
+) -> Response:
+    """By the protocol tus 1.0, with the token as a Bearer header. The body, if there is one, is the
+    beginning of the WAV; what follows goes to the upload's own address.
+    """
+    announced = Announcement.of(request, records.limits(services))
+    user = user or tus.parse_metadata(announced.metadata).get("user", "")
+    sent = Credentials.of(request, user=user)
+    most_bytes = services.settings.max_bytes_per_user
+    user_id = await services.transact.read(records.admit, sent, most_bytes)
+    scope = f"POST /uploads {user_id}"
+    keyed = idempotency.keyed(key, scope, str(announced.length_bytes), announced.metadata)
+    upload, record, was_earlier = await _begin(services, user_id, announced, keyed)
+    if was_earlier:
+        progress = await _progress(services, upload, record)
+    else:
+        progress = await _take_beginning(request, services, upload)
+    headers = {"Location": f"{base_url}/uploads/{upload.id}"} | progress.headers(base_url)
+    return Response(status_code=201, headers=headers | (REPLAYED if was_earlier else {}))
+
+
+@router.head(
+    "/uploads/{upload_id}",
+    summary="See how far an upload has come",
+    operation_id="look_at_upload",
+    response_class=Response,
+    dependencies=_TUS,
+    responses=responses(*_TUS_ANY, *_FINISHING),
+)
+async def look_at_upload(
+    upload_id: str, request: Request, services: Service, base_url: BaseUrl
+) -> Response:
+    """Upload-Offset says where to go on, and an offset of Upload-Length that the recording is
+    accepted.
+    """
+    upload, record = await _get(upload_id, request, services)
+    progress = await _progress(services, upload, record)
+    headers = {"Upload-Length": str(upload.length_bytes)} | progress.headers(base_url)
+    if upload.upload_metadata:
+        headers["Upload-Metadata"] = upload.upload_metadata
+    return Response(headers=headers)
+
+
+@router.get(
+    "/uploads/{upload_id}",
+    response_model=StoredRecord | UnfinishedUpload,
+    summary="See what has become of an upload",
+    responses={
+        202: {"model": AcceptedRecord, "description": "Whole; the conversion goes on."},
+        **responses(*_ANY, *_FINISHING, errors.ConversionFailed),
+    },
+)
+async def show_upload(
+    upload_id: str, request: Request, response: Response, services: Service, base_url: BaseUrl
+) -> StoredRecord | UnfinishedUpload | Response:
+    """For a whole upload the answer is that of POST /record, and comes when the MP3 is stored."""
+    upload, record = await _get(upload_id, request, services)
+    progress = await _progress(services, upload, record)
+    headers = {"Cache-Control": "no-store"}
+    if progress.record is not None:
+        return await records.answer_when_stored(
+            progress.record, request, response, services, base_url, headers
+        )
+    response.headers.update(headers)
+    return UnfinishedUpload(
+        id=upload.id,
+        offset=progress.offset,
+        length=upload.length_bytes,
+        expires=datetime.fromtimestamp(progress.expires_at, UTC),
+    )
+
+
+@router.patch(
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="Go on with an upload",
+    response_class=Response,
+    dependencies=_TUS,
+    responses=responses(*_TUS_ANY, *_BROUGHT),
+    openapi_extra=_BODY,
+)
+async def go_on_with_upload(
+    upload_id: str, request: Request, services: Service, base_url: BaseUrl
+) -> Response:
+    """Send what is missing from Upload-Offset on, or a part of it. What has come is kept, however
+    the request ends. With the last byte the upload becomes a recording, to which Link leads.
+    """
+    upload, record = await _get(upload_id, request, services)
+    offset = tus.number(request, "Upload-Offset")
+    addition = Addition.of(request, offset, records.limits(services))
+    progress = await _progress(services, upload, record, addition)
+    return Response(status_code=204, headers=progress.headers(base_url))
+
+
+@router.delete(
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="Give an upload up",
+    response_class=Response,
+    dependencies=_TUS,
+    responses=responses(*_TUS_ANY),
+)
+async def terminate_upload(upload_id: str, request: Request, services: Service) -> Response:
+    """What has come of it is deleted. A recording that it has become stays."""
+    upload, _ = await _get(upload_id, request, services)
+    await _forget(services, upload.id)
+    return Response(status_code=204)
+
+
+@router.post("/uploads/{upload_id}", include_in_schema=False, dependencies=_TUS)
+async def override_method(
+    upload_id: str, request: Request, services: Service, base_url: BaseUrl
+) -> Response:
+    """For clients that can only GET and POST."""
+    match request.headers.get("x-http-method-override"):
+        case "PATCH":
+            return await go_on_with_upload(upload_id, request, services, base_url)
+        case "DELETE":
+            return await terminate_upload(upload_id, request, services)
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+async def _begin(
+    services: Services, user_id: int, announced: Announcement, keyed: KeyedRequest | None
+) -> tuple[ResumableUpload, Record | None, bool]:
+    """A new upload; or that to which its key led earlier, its record, and whether it did.
+
+    First the file, then the row: a file without a row is swept away, a row needs its file.
+    """
+    upload_id = uuid4()
+    begin = partial(services.uploads.begin, upload_id, expected_bytes=announced.length_bytes)
+    await anyio.to_thread.run_sync(begin)
+    return await services.transact(_create, upload_id, user_id, announced, keyed)
+
+
+def _create(
+    session: Session,
+    upload_id: UUID,
+    user_id: int,
+    announced: Announcement,
+    keyed: KeyedRequest | None,
+) -> tuple[ResumableUpload, Record | None, bool]:
+    def create() -> Outcome:
+        upload = resumable.create(
+            session,
+            upload_id=upload_id,
+            user_id=user_id,
+            length_bytes=announced.length_bytes,
+            upload_metadata=announced.metadata,
+        )
+        return {"upload": str(upload.id)}
+
+    outcome, was_earlier = once(session, keyed, create)
+    return *resumable.get(session, UUID(outcome["upload"])), was_earlier
+
+
+async def _take_beginning(
+    request: Request, services: Services, upload: ResumableUpload
+) -> Progress:
+    """What the creation brings of the upload, if anything."""
+    addition = None
+    if request.headers.get("content-type") == tus.MEDIA_TYPE:
+        addition = Addition.of(request, 0, records.limits(services))
+    try:
+        return await _go_on(services, upload, addition)
+    except errors.QuaverError:
+        # Nobody knows its address.
+        await _forget(services, upload.id)
+        raise
+
+
+async def _get(
+    upload_id: str, request: Request, services: Services
+) -> tuple[ResumableUpload, Record | None]:
+    return await services.transact.read(_authorized, upload_id, request)
+
+
+def _authorized(
+    session: Session, upload_id: str, request: Request
+) -> tuple[ResumableUpload, Record | None]:
+    """An upload, for whoever began it. Raises: UploadNotFound, InvalidCredentials."""
+    try:
+        upload, record = resumable.get(session, UUID(upload_id))
+    except ValueError:
+        raise errors.UploadNotFound from None
+    credentials.authenticate(session, Credentials.of(request, user=str(upload.user_id)))
+    return upload, record
+
+
+async def _progress(
+    services: Services,
+    upload: ResumableUpload,
+    record: Record | None,
+    addition: Addition | None = None,
+) -> Progress:
+    """How far an upload has come with an addition, if it takes one."""
+    if record is None:
+        try:
+            return await _go_on(services, upload, addition)
+        except errors.UploadNotFound:
+            # Unless another request has finished it and its file is converted by now.
+            _, record = await services.transact.read(resumable.get, upload.id)
+            if record is None:
+                raise
+    if addition is not None:
+        addition.check(upload.length_bytes, upload.length_bytes)
+    return Progress(upload.length_bytes, record=record)
+
+
+async def _go_on(
+    services: Services, upload: ResumableUpload, addition: Addition | None
+) -> Progress:
+    """Take in an addition, if there is one, and make the upload a record once it is whole.
+
+    The record may be the one thing that is missing, if a process died just before: so that is done
+    for whoever asks next. No client is told that all has come before it is.
+    """
+    expiry_seconds = services.settings.upload_expiry_seconds
+    with records.place_for_upload(services) if addition else nullcontext():
+        async with tus.resumed(
+            services.uploads, upload.id, expiry_seconds=expiry_seconds
+        ) as stored:
+            wav = await tus.receive(stored, upload.length_bytes, addition, records.limits(services))
+            if wav is None:
+                return Progress(stored.size_bytes, stored.written_at + expiry_seconds)
+    record = await services.transact(_accept, upload.id, wav)
+    services.queue.hint(record.job_id, jobs.CONVERT)
+    return Progress(upload.length_bytes, record=record)
+
+
+def _accept(session: Session, upload_id: UUID, wav: Wav) -> Record:
+    """Once, whoever else is at it. Raises: UploadNotFound: it was given up meanwhile."""
+    upload, record = resumable.lock(session, upload_id)
+    filename = tus.parse_metadata(upload.upload_metadata).get("filename", "")
+    return record or records.new_record(
+        session, upload_id, user_id=upload.user_id, filename=filename, wav=wav
+    )
+
+
+async def _forget(services: Services, upload_id: UUID) -> None:
+    if await services.transact(resumable.forget, upload_id) is None:
+        await anyio.to_thread.run_sync(services.uploads.delete, upload_id)
