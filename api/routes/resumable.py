@@ -120,11 +120,7 @@ async def show_options(services: Service) -> Response:
     response_class=Response,
     dependencies=_TUS,
     response_description="Begun; Location is its address.",
-    responses=responses(
-        *_TUS_ANY,
-        *_BROUGHT,
-        errors.IdempotencyConflict,
-    ),
+    responses=responses(*_TUS_ANY, *_BROUGHT, errors.IdempotencyConflict),
     openapi_extra=_BODY,
 )
 async def begin_upload(
