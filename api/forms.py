@@ -99,6 +99,9 @@ class Form:
     def _on_part_end(self) -> None:
         if self._field_name is not None:
             self._count(64)  # However empty they are, fields are not free.
+            if self._field_name in self.fields:
+                # Which one counted would be a matter of how the bytes came.
+                raise _invalid_field(self._field_name, "came twice: send it once")
             self.fields[self._field_name] = _text(bytes(self._field_value)).strip()
 
     def _on_end(self) -> None:

@@ -464,6 +464,36 @@ def test_a_form_with_two_files_is_refused(alice: User) -> None:
     assert answer.json()["errors"][0]["pointer"] == "#/file"
 
 
+@pytest.mark.parametrize("name", ["user", "token", "note"])
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_a_form_with_a_field_twice_is_refused(alice: User, name: str, place: str) -> None:
+    value = alice.fields.get(name, "a")
+    another, whole = f'{PART}"{name}"\r\n\r\n{value}\r\n'.encode(), whole_form(alice)
+    twice = another * 2 if name == "note" else another
+    end = f"--{BOUNDARY}--\r\n".encode()
+    body = twice + whole if place == "before" else whole.removesuffix(end) + twice + end
+
+    answer = post_form(alice, body)
+
+    assert problem(answer) == (422, "invalid-request")
+    assert answer.json()["errors"][0]["pointer"] == f"#/{name}"
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        # A mixed one in it, as browsers of old sent several files (RFC 7578, 4.3).
+        ("multipart/mixed; boundary=in\r\n\r\n--in\r\n\r\nRIFF\r\n--in--", (415, "not-a-wav")),
+        ("audio/wav\r\nContent-Transfer-Encoding: base64\r\n\r\nUklGRg==", (415, "not-a-wav")),
+    ],
+)
+def test_a_file_is_nothing_but_its_bytes(alice: User, part: str, expected: tuple[int, str]) -> None:
+    fields = whole_form(alice).partition(f'{PART}"file"'.encode())[0]
+    file = f'{PART}"file"\r\nContent-Type: {part}\r\n--{BOUNDARY}--\r\n'
+
+    assert problem(post_form(alice, fields + file.encode())) == expected
+
+
 def test_a_form_without_credentials_is_refused(alice: User) -> None:
     assert problem(alice.upload(WAV, data={})) == (401, "invalid-credentials")
 
