@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import openapi, problems
 from api.connection import Linger
-from api.dependencies import Queue, Services, Transactions
+from api.dependencies import Queue, Services, Transactions, body_as_it_is
 from api.metrics import Metrics
 from api.observing import Observed
 from api.recent import Recent
@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="A WAV in, a link to its MP3 out; N new quiz questions, one at a time.",
         version="0.1.0",
         lifespan=lifespan,
+        dependencies=[Depends(body_as_it_is)],
         redoc_url=None,
         # Its own spans, for which a variable can ask, would tell the whole query.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

@@ -195,6 +195,15 @@ def _base_url(request: Request) -> str:
 BaseUrl = Annotated[str, Depends(_base_url)]
 
 
+def body_as_it_is(request: Request) -> None:
+    """Raises: UnsupportedMediaType, for a body that is compressed."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in {"", "identity"}:
+        raise errors.UnsupportedMediaType(
+            f"A body must be sent as it is, without Content-Encoding: {coding}."
+        )
+
+
 def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     """A dependency that reads a JSON body of this kind, and never more than a small one."""
 
