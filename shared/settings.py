@@ -63,7 +63,10 @@ class Settings(BaseSettings):
     max_bytes_per_user: int | None = Field(default=None, ge=1)
     max_questions_per_request: int = Field(default=1000, ge=1, le=1000)
 
+    max_connections: int = Field(default=4096, ge=1)
+    request_head_seconds: float = Field(default=20, gt=0)
     upload_stall_seconds: float = Field(default=30, gt=0)
+    download_stall_seconds: float = Field(default=30, gt=0)
     upload_min_bytes_per_second: int = Field(default=8192, ge=0)
     max_concurrent_uploads: int = Field(default=256, ge=1)
     upload_expiry_seconds: float = Field(default=86_400, gt=0)

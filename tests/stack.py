@@ -140,6 +140,8 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((HOST, port), PATIENCE_SECONDS)
         self._answers = self._socket.makefile("rb")
+        self.port: int = self._socket.getsockname()[1]
+        """Its own, by which the server knows it."""
 
     def __enter__(self) -> Self:
         return self

@@ -65,6 +65,8 @@ def strict(stack: Stack) -> Iterator[Api]:
         "MAX_CONCURRENT_UPLOADS": "2",
         "MAX_QUESTIONS_PER_REQUEST": "5",
         "UPLOAD_STALL_SECONDS": "0.5",
+        "DOWNLOAD_STALL_SECONDS": "0.5",
+        "REQUEST_HEAD_SECONDS": "0.5",
     }
     with stack.another_api(**settings) as api:
         yield api

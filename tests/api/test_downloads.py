@@ -10,15 +10,17 @@ from random import Random
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from api.downloads import Span, parse_range
 from shared import chunks, errors, jobs, records
 from tests import audio
 from tests.api.problems import problem
-from tests.stack import Api, Stack, User
+from tests.stack import Api, Stack, User, eventually
 
 BYTES = Random(1).randbytes(5 * chunks.CHUNK_BYTES + 1_000)
 """An MP3 as far as a download is concerned: more than one query brings."""
@@ -352,3 +354,33 @@ def test_a_failed_recording_says_why(make_link: MakeLink) -> None:
     assert problem(answer) == (410, "conversion-failed")
     assert answer.json()["detail"] == "The samples are broken."
     assert link.head().status_code == 410
+
+
+def test_a_client_that_takes_nothing_is_given_up(
+    make_link: MakeLink, stack: Stack, strict: Api
+) -> None:
+    link = make_link(body=bytes(12_000_000))  # More than fits between the two processes.
+
+    with strict.connect() as wire:
+        wire.send_head(f"GET /record?id={link.id}&user={link.user}")
+        assert wire.receive(100).startswith(b"HTTP/1.1 200")
+        assert wire.port in peers(strict)
+        eventually(lambda: open_transactions(stack) == 0)
+
+        eventually(lambda: wire.port not in peers(strict))
+
+
+def peers(api: Api) -> set[int]:
+    """The ports of all that are connected to this process, or it to them."""
+    ends = (connection.raddr for connection in psutil.Process(api.pid).net_connections())
+    return {end.port for end in ends if len(end)}
+
+
+def open_transactions(stack: Stack) -> int:
+    """Those of the APIs in which no statement runs."""
+    idle = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'quaver api' AND state LIKE 'idle in transaction%'"
+    )
+    with stack.database.transaction() as session:
+        return int(session.scalar(idle) or 0)

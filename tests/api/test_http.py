@@ -62,28 +62,6 @@ def test_an_id_that_the_client_gives_is_kept(api: Api, wish: str) -> None:
     assert answer.json()["request_id"] == wish
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        ["Content-Length: 5", "Transfer-Encoding: chunked"],
-        ["Content-Length: 5", "Content-Length: 6"],
-        ["Content-Length: -5"],
-        ["Content-Length: 99999999999999999999999"],
-        ["Transfer-Encoding: chunked, identity"],
-        ["Content-Length : 5"],
-        ["X: a\0b"],
-    ],
-)
-def test_who_could_smuggle_a_request_is_refused(alice: User, headers: list[str]) -> None:
-    with alice.api.connect() as wire:
-        wire.post(alice, *headers)
-        wire.send(b"0\r\n\r\n")
-        answer = wire.answer()
-
-    assert answer.status == 400
-    assert answer.headers["connection"] == "close"
-
-
 def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(alice: User) -> None:
     smuggled = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     form = "Content-Type: multipart/form-data"
