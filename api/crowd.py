@@ -8,6 +8,9 @@ from typing import Protocol
 YOUNG_SECONDS = 1
 """In which time a new connection brings its request, if it has any."""
 
+UNSENT_BYTES = 128 * 1024
+"""Of an answer, that wait in the kernel for the network."""
+
 
 class Connection(Protocol):
     def hang_up(self) -> None: ...
@@ -51,18 +54,22 @@ class Crowd:
         if deadline := self._idle.pop(connection, None):
             deadline.cancel()
 
-    def limit_stall(self, transport: asyncio.Transport) -> None:
-        """Let the kernel end a connection whose client takes nothing for too long, or is gone.
+    def limit(self, transport: asyncio.Transport) -> None:
+        """Have the kernel mind a client that is slow to take its answer.
 
-        Nobody else can: between this process and the client lie megabytes of buffers, and one who
-        reads a little now and then is not noticed here for minutes. (TCP_USER_TIMEOUT in tcp(7);
-        macOS has no such option.)
+        It ends the connection once nothing is taken for too long, or the client is gone. Nobody
+        else can: between this process and the client lie megabytes of buffers, and one who reads a
+        little now and then is not noticed here for minutes. And of those megabytes it takes no
+        more than the network has room for, so that what nobody reads is not read from the database.
+        (tcp(7); macOS knows the second option only.)
         """
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = max(1, round(self.stall_seconds * 1000))
-            transport.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds
-            )
+        connection = transport.get_extra_info("socket")
+        for name, value in {
+            "TCP_USER_TIMEOUT": max(1, round(self.stall_seconds * 1000)),
+            "TCP_NOTSENT_LOWAT": UNSENT_BYTES,
+        }.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def _is_young(self, connection: Connection) -> bool:
         left_seconds = self._idle[connection].when() - asyncio.get_running_loop().time()

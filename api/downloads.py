@@ -16,9 +16,6 @@ from api.dependencies import Transactions
 from shared import chunks
 from shared.models import Record
 
-CHUNKS_PER_QUERY = 4
-"""A megabyte: what a slow client may keep in memory."""
-
 
 @dataclass(frozen=True)
 class Sound:
@@ -151,15 +148,18 @@ def _disposition(filename: str, *, inline: bool) -> str:
 
 
 async def _stream(record_id: UUID, span: Span, transact: Transactions) -> AsyncIterator[bytes]:
-    """Short reads, so that no transaction is open while a slow client takes its time."""
+    """Short reads, so that no transaction is open while a slow client takes its time.
+
+    And a chunk at a time, the next only when this one has been taken: it is all that a slow client
+    keeps in memory. Four at once would cost a third less CPU, but 200 slow clients 240 MB.
+    """
     position = span.start
     while position < span.stop:
-        pieces = await transact.read(chunks.read, record_id, position, most_chunks=CHUNKS_PER_QUERY)
+        pieces = await transact.read(chunks.read, record_id, position, most_chunks=1)
         if not pieces:
             # The status line has gone out already: a broken connection is all that is left to say.
             raise EOFError(f"record {record_id} was deleted while it was downloaded")
         for piece in pieces:
             yield piece[: span.stop - position]
             position += len(piece)
-            if position >= span.stop:
-                return
+            yield b""  # Waits until the server has next to nothing left of what it was given.

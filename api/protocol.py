@@ -63,7 +63,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self._crowd.has_room(len(self.connections)):
-            self._crowd.limit_stall(transport)
+            self._crowd.limit(transport)
             self._crowd.await_head(self)
         else:
             self._refuse(_CROWDED)

@@ -23,9 +23,9 @@ from shared import errors
 from shared.store import ResumedUpload, Upload
 from shared.wav import Reader, Wav
 
-WRITE_BYTES = 1 << 20
+WRITE_BYTES = 1 << 18
 """Bytes gathered before a thread writes them: a hop to a thread for each network read would cost
-more than the write."""
+more than the write. Each slow upload keeps as many in memory."""
 
 RATE_SECONDS = 60
 """Over which time an upload's rate is measured."""
