@@ -49,12 +49,17 @@ def probe(ask: Callable[[], object], *, goes_on: Callable[[], bool]) -> list[flo
     return taken
 
 
-def repeat(send: Callable[[], object], *, goes_on: Callable[[], bool]) -> list[float]:
+def repeat(
+    send: Callable[[], object],
+    *,
+    goes_on: Callable[[], bool],
+    pause_seconds: float = PAUSE_SECONDS,
+) -> list[float]:
     """How many seconds each took of what one client sends, with a pause before the next."""
     taken = []
     while goes_on():
         began = time.perf_counter()
         send()
         taken.append(time.perf_counter() - began)
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(pause_seconds)
     return taken

@@ -211,7 +211,7 @@ class Curled:
     body: bytes
 
 
-def curl(*arguments: str) -> Curled:
+def curl(*arguments: str, stdin: bytes = b"") -> Curled:
     """Run curl as a user does; it must get an answer, whatever that says."""
     command = ["curl", "--disable", "--noproxy", "*", "--silent", "--show-error"]
     command += [
@@ -220,7 +220,7 @@ def curl(*arguments: str) -> Curled:
         "--write-out",
         r"\n%{http_code} %{size_upload}",
     ]
-    done = subprocess.run([*command, *arguments], capture_output=True, check=False)
+    done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     body, _, summary = done.stdout.rpartition(b"\n")
     status, sent_bytes = map(int, summary.split())
