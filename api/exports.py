@@ -104,7 +104,7 @@ _BY_MEDIA_TYPE = {
 """What `Accept` may name. JSON lines have no registered type; OpenAPI's registry has these two."""
 
 
-def _wanted(
+async def _wanted(
     request: Request,
     name: Annotated[
         Name | None, Query(alias="format", description="Goes before an Accept header.")

@@ -35,7 +35,7 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 
 
-def _selection(
+async def _selection(
     q: Annotated[
         Text,
         Query(

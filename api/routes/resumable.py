@@ -67,7 +67,7 @@ class Progress:
         return headers
 
 
-def _check_version(request: Request) -> None:
+async def _check_version(request: Request) -> None:
     if request.headers.get("tus-resumable") != tus.VERSION:
         raise errors.UnsupportedTusVersion
 
