@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from random import Random
 from uuid import UUID, uuid4
 
@@ -13,8 +14,8 @@ from tests.faults import invariants, leftovers
 from tests.faults.invariants import Seen
 from tests.faults.load import Load, Operation
 from tests.faults.nemeses import Nemesis
-from tests.faults.violations import Kind, Violation
-from tests.faults.world import Spared, World
+from tests.faults.violations import Kind, Violation, lost
+from tests.faults.world import Spared, World, comes_true
 
 BEFORE_SECONDS, AFTER_SECONDS = 1.0, 0.5
 """Of load around a strike."""
@@ -106,6 +107,9 @@ class Campaign:
         return len(states), len(ended), states.count(State.FAILED)
 
     def _violations(self, load: Load) -> Iterator[Violation]:
+        if not comes_true(self._world.product.is_ready, REST_SECONDS):
+            yield lost("the product does not get ready again by itself")
+            return
         by_name = {each.name.removesuffix(".wav"): each for each in self._operations if each.name}
         with self._world.database.statements() as session:
             seen = Seen.read(session)
@@ -115,7 +119,10 @@ class Campaign:
             for name, record in seen.records.items():
                 if record.stored_at is not None and record.id not in self._checked:
                     self._checked.add(record.id)
-                    yield from invariants.check_record(session, record, by_name.get(name))
+                    operation = by_name.get(name)
+                    yield from invariants.check_record(session, record, operation)
+                    if operation is not None and operation.status == HTTPStatus.CREATED:
+                        yield from invariants.check_link(operation, record)
         yield from self._leftovers({str(record.id) for record in seen.records.values()}, load.token)
 
     def _leftovers(self, ended: Collection[str], token: str) -> Iterator[Violation]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import httpx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -108,6 +109,14 @@ def check_record(
         drawn = sum(map(len, pixels)) // PIXEL_BYTES
         if drawn != math.ceil(operation.size / SAMPLES_PER_PIXEL):
             yield lost(f"{name} has {drawn} pixels for {operation.size} samples")
+
+
+def check_link(operation: Operation, record: Record) -> Iterator[Violation]:
+    """What the client got leads to the MP3."""
+    answer = httpx.head(operation.body["url"], trust_env=False)
+    found = answer.status_code, answer.headers.get("content-length")
+    if found != (OK, str(record.size_bytes)):
+        yield untrue(f"{operation.name}: its link gives {found}, not {record.size_bytes} bytes")
 
 
 def _digest(rows: Sequence[Chunk]) -> bytes:

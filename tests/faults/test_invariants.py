@@ -21,6 +21,7 @@ from tests.faults import invariants
 from tests.faults.invariants import Seen
 from tests.faults.load import NOTE, Operation
 from tests.faults.violations import Kind, Violation
+from tests.jservice import JService
 from worker import mp3
 from worker.convert import convert
 from worker.cores import Cores
@@ -168,6 +169,17 @@ def test_what_is_wrong_in_the_database_is_said(
     found = [each for each in complaints(healthy, HONEST) if complaint in str(each)]
 
     assert {each.kind for each in found} == {kind}
+
+
+def test_a_link_that_does_not_work_is_said(healthy: Database) -> None:
+    with JService() as other, healthy.statements() as session:
+        record = session.scalars(select(Record)).one()
+        operation = replace(UPLOAD, body={"url": f"{other.base}/record"})
+
+        (found,) = invariants.check_link(operation, record)
+
+    assert found.kind is Kind.UNTRUE
+    assert "its link gives" in str(found)
 
 
 @pytest.mark.parametrize(
