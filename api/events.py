@@ -43,6 +43,8 @@ async def follow(
                 yield _COMMENT
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            except errors.JobNotFound:  # Its recording was deleted this moment.
+                return
             if id_of(status) != last_seen:
                 last_seen = id_of(status)
                 data = status.model_dump_json(exclude_unset=True)

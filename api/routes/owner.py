@@ -16,7 +16,7 @@ from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Transact
 from api.openapi import responses
 from api.routes.records import link
-from api.schemas import AcceptedRecord, ListedRecord, RecordPage
+from api.schemas import AcceptedRecord, ListedRecord, RecordPage, StoredRecord
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
 
@@ -110,11 +110,9 @@ def _item(record: Record, job: Job, request: Request, base_url: str) -> ListedRe
     error: dict[str, Any] | None = None
     if job.error is not None and job.finished_at is not None:
         error = problems.describe(errors.QuaverError.from_json(job.error), request)
+    known = (AcceptedRecord if record.stored_at is None else StoredRecord).of(record, base_url)
     return ListedRecord(
-        **AcceptedRecord.of(record, base_url).model_dump(),
-        duration=record.duration_seconds,
-        size=record.size_bytes,
-        filename=record.filename,
+        **{"duration": None, "size": None, "filename": record.filename} | known.model_dump(),
         state=State(job.state),
         created_at=record.created_at,
         error=error,
