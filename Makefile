@@ -5,7 +5,7 @@ LOCKS := requirements.txt requirements-embedded.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: help run test bench faults degradation fuzz audit lint format types check lock clean
+.PHONY: help run test bench faults degradation schema fuzz audit lint format types check lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,10 @@ faults: ## Harm the product under load in a hundred ways, and see that it keeps 
 degradation: ## Ask for everything while one thing after another is away.
 	@$(PYTHON) run.py install --dev
 	@.venv/bin/python -m tests.faults.degradation
+
+schema: ## Have Schemathesis compare the service with its OpenAPI document.
+	@$(PYTHON) run.py install --dev
+	@.venv/bin/python -m tests.schema $(OPTIONS)
 
 fuzz: ## Read a million spoiled uploads, forms, ranges, tags and questions.
 	@$(PYTHON) run.py install --dev

@@ -70,12 +70,15 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         title="Quaver",
         summary="A WAV in, a link to its MP3 out; N new quiz questions, one at a time.",
+        description=openapi.GENERAL,
         version="0.1.0",
         lifespan=lifespan,
         dependencies=[Depends(body_as_it_is)],
         redoc_url=None,
         # Its own spans, for which a variable can ask, would tell the whole query.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        generate_unique_id_function=lambda route: route.name,
+        servers=[{"url": settings.public_url}] if settings.public_url else None,
         redirect_slashes=False,  # An address has one spelling; a redirected upload is sent twice.
     )
     app.state.services = services
@@ -85,7 +88,11 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router)
-    openapi.complete(app)
+    openapi.complete(
+        app,
+        most_questions=settings.max_questions_per_request,
+        question_sources=settings.question_sources,
+    )
     return app
 
 

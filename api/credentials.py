@@ -7,7 +7,7 @@ from fastapi import Request
 from sqlalchemy.orm import Session
 
 from api.schemas import row_id
-from shared import users
+from shared import errors, users
 
 NOBODY = 0, UUID(int=0)
 
@@ -39,6 +39,17 @@ def authenticate(session: Session, sent: Credentials) -> int:
     number, token = sent.parsed()
     users.authenticate(session, number, token)
     return number
+
+
+def authenticate_anybody(session: Session, sent: Credentials) -> None:
+    """Somebody, whoever it is: nobody else learns that there is no such thing.
+
+    Raises: InvalidCredentials.
+    """
+    try:
+        users.authenticate_anybody(session, UUID(sent.token))
+    except ValueError:
+        raise errors.InvalidCredentials from None
 
 
 def _bearer_token(request: Request) -> str:

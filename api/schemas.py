@@ -8,13 +8,24 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from shared.models import Record, State
 from shared.sources import Filters
 
 LARGEST_ID = (1 << 63) - 1
 LONGEST_NAME = 100
+
+RowId = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_ID})]
+Uuid = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+"""Ids in addresses, taken as they come: one that is none gets the answer of one that nobody has."""
+
+ProblemObject = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/Problem"})]
+
+_WHOLE = ConfigDict(json_schema_serialization_defaults_required=True)
+"""All members are always there."""
+
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 
 
 def row_id(text: str) -> int:
@@ -36,9 +47,17 @@ def _clean_name(name: str) -> str:
 
 
 class NewUser(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ann"}]})
-
-    name: Annotated[str, AfterValidator(_clean_name), Field(min_length=1)]
+    name: Annotated[
+        str,
+        AfterValidator(_clean_name),
+        Field(
+            min_length=1,
+            json_schema_extra={
+                "maxLength": LONGEST_NAME,
+                "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$",
+            },
+        ),
+    ]
     """1 to 100 characters after trimming; unique whatever its case."""
 
 
@@ -54,7 +73,7 @@ class RenewedToken(BaseModel):
 
 
 class NewQuestions(BaseModel):
-    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"questions_num": 1}]})
+    model_config = ConfigDict(strict=True)
 
     questions_num: Annotated[int, Field(ge=1, le=1000)]
     """How many new questions to store."""
@@ -173,6 +192,8 @@ class StoredRecord(BaseModel):
 class ListedRecord(AcceptedRecord):
     """A record in whatever state."""
 
+    model_config = _WHOLE
+
     duration: float | None
     """Seconds."""
     size: int | None
@@ -180,8 +201,8 @@ class ListedRecord(AcceptedRecord):
     filename: str
     state: State
     created_at: datetime
-    error: dict[str, Any] | None = None
-    """The problem object; there when the conversion has failed."""
+    error: ProblemObject | None = None
+    """There when the conversion has failed."""
 
 
 class RecordPage(BaseModel):
@@ -203,6 +224,8 @@ class UnfinishedUpload(BaseModel):
 
 class Waveform(BaseModel):
     """The data format of audiowaveform."""
+
+    model_config = _WHOLE
 
     version: Literal[2] = 2
     channels: Literal[1] = 1
@@ -240,15 +263,19 @@ class JobStatus(BaseModel):
     finished_at: datetime | None
     result: StoredRecord | Question | Nothing | None = None
     """The body of the 200 or 201; there when the job is done."""
-    error: dict[str, Any] | None = None
-    """The problem object; there when the job has failed."""
+    error: ProblemObject | None = None
+    """There when the job has failed."""
 
 
 class Live(BaseModel):
+    model_config = _WHOLE
+
     status: Literal["live"] = "live"
 
 
 class Ready(BaseModel):
+    model_config = _WHOLE
+
     status: Literal["ready"] = "ready"
     checks: dict[str, str]
     sources: dict[str, str]
@@ -261,12 +288,22 @@ class ProblemItem(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """What went wrong, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
+    """`/problems/…`, an address that explains it."""
     title: str
     status: int
     detail: str
+    """What failed, why, and what to do."""
     instance: str
+    """The path that was asked for."""
     request_id: str
-    errors: list[ProblemItem] | None = None
+    errors: list[ProblemItem] = []
+    """Each field that is wrong; there with `invalid-request` alone."""
+    found: int = 0
+    """So many questions could be had; there with `questions-exhausted` alone."""
+    checks: dict[str, str] = {}
+    """What works and what does not; there with `not-ready` alone."""

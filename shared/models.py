@@ -109,7 +109,7 @@ class User(Base):
     name: Mapped[str]
     name_key: Mapped[str] = mapped_column(unique=True)
     """The name case-folded: what makes two names the same."""
-    token_sha256: Mapped[bytes]
+    token_sha256: Mapped[bytes] = mapped_column(index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -49,6 +49,12 @@ def authenticate(session: Session, user_id: int, token: UUID) -> None:
         raise errors.InvalidCredentials
 
 
+def authenticate_anybody(session: Session, token: UUID) -> None:
+    """Do nothing, if this is some user's token. Raises: InvalidCredentials."""
+    if session.scalar(select(User.id).where(User.token_sha256 == _digest(token))) is None:
+        raise errors.InvalidCredentials
+
+
 def renew_token(session: Session, user_id: int, token: UUID) -> UUID:
     """Replace a user's token; returns the new one, which cannot be had again.
 

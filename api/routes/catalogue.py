@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import to_json
 
 from api import downloads, exports
 from api.dependencies import BaseUrl, Service, Transact
 from api.exports import WantedFormat
-from api.openapi import problem, responses
-from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, QuestionStats, row_id
+from api.openapi import TEXT, asks, headers, link, problem, responses
+from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, QuestionStats, RowId, row_id
 from shared import catalogue, errors
 from shared.catalogue import Selection
 
@@ -32,7 +32,9 @@ def _storable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[
+    str, AfterValidator(_storable), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+]
 
 
 async def _selection(
@@ -65,23 +67,34 @@ After = Annotated[
     Query(ge=1, le=LARGEST_ID, description="The id of the last question that is known."),
 ]
 
-_TEXT = {"schema": {"type": "string"}}
+_LINES = {"itemSchema": {"$ref": "#/components/schemas/Question"}}
+_QUESTION_HEADERS = headers("Cache-Control", "ETag")
 _LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": QuestionPage,
-        "content": {"text/csv": _TEXT, "application/jsonl": _TEXT},
+        "content": {
+            "text/csv": TEXT,
+            "application/jsonl": _LINES,
+            "application/x-ndjson": _LINES,
+        },
         "description": "The questions, newest first.",
+        "headers": headers("Content-Disposition", "Link", "Vary"),
+        "links": link("show_question", "The newest.", question_id="$response.body#/items/0/id"),
     },
-    406: problem("Not acceptable"),
+    406: problem(HTTPStatus.NOT_ACCEPTABLE, "Not acceptable") | {"headers": headers("Vary")},
     **responses(errors.InvalidRequest, errors.DatabaseUnavailable),
 }
 _QUESTION_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": FullQuestion, "description": "The question."},
-    304: {"description": "The client's copy is good."},
+    200: {"model": FullQuestion, "description": "The question.", "headers": _QUESTION_HEADERS},
+    304: {"description": "The client's copy is good.", "headers": _QUESTION_HEADERS},
     **responses(errors.NotFound, errors.DatabaseUnavailable),
 }
 _STATS_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": QuestionStats, "description": "The numbers."},
+    200: {
+        "model": QuestionStats,
+        "description": "The numbers.",
+        "headers": headers("Cache-Control"),
+    },
     **responses(errors.DatabaseUnavailable),
 }
 
@@ -135,9 +148,15 @@ async def show_stats(services: Service) -> Response:
     summary="Look at the headers of a question",
     operation_id="look_at_question",
     responses=_QUESTION_RESPONSES,
+    openapi_extra=asks("If-None-Match"),
 )
-@router.get("/questions/{question_id}", summary="Read a question", responses=_QUESTION_RESPONSES)
-async def show_question(request: Request, transact: Transact, question_id: str) -> Response:
+@router.get(
+    "/questions/{question_id}",
+    summary="Read a question",
+    responses=_QUESTION_RESPONSES,
+    openapi_extra=asks("If-None-Match"),
+)
+async def show_question(request: Request, transact: Transact, question_id: RowId) -> Response:
     """With its difficulty, and the terms on which its source lets it be passed on."""
     missing = errors.NotFound("There is no such question; GET /questions lists those there are.")
     try:

@@ -11,22 +11,50 @@ from sqlalchemy.orm import Session
 
 from api import events, problems
 from api.dependencies import BaseUrl, Service, Transact, Transactions
-from api.openapi import responses
-from api.schemas import JobStatus, StoredRecord
+from api.openapi import headers, link, responses
+from api.schemas import JobStatus, StoredRecord, Uuid
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
 
 router = APIRouter(tags=["jobs"])
+
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobStatus"},
+        },
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
 
 
 @router.get(
     "/jobs/{job_id}",
     summary="See how a job is doing",
     response_model_exclude_unset=True,
-    responses=responses(errors.JobNotFound, errors.DatabaseUnavailable),
+    responses={
+        200: {
+            "description": "The job's state.",
+            "links": {
+                **link("watch_job", "To be told of each change.", job_id="$request.path.job_id"),
+                **link(
+                    "download_record",
+                    "The MP3, if it has made one.",
+                    id="$response.body#/result/id",
+                    user="$response.body#/result/user",
+                ),
+            },
+        },
+        **responses(errors.JobNotFound, errors.DatabaseUnavailable),
+    },
 )
 async def show_job(
-    job_id: str, request: Request, transact: Transact, base_url: BaseUrl
+    job_id: Uuid, request: Request, transact: Transact, base_url: BaseUrl
 ) -> JobStatus:
     """The id is the key: no credentials are asked."""
     return await _read(_key(job_id), request, transact, base_url)
@@ -38,7 +66,8 @@ async def show_job(
     response_class=Response,
     responses={
         200: {
-            "content": {events.MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "content": {events.MEDIA_TYPE: {"itemSchema": _EVENT}},
+            "headers": headers("Cache-Control", "X-Accel-Buffering"),
             "description": "An event with the job's status at each change; the last one ends it.",
         },
         204: {"description": "The job has ended, and `Last-Event-ID` is its last event's."},
@@ -46,11 +75,13 @@ async def show_job(
     },
 )
 async def watch_job(
-    job_id: str,
+    job_id: Uuid,
     request: Request,
     services: Service,
     base_url: BaseUrl,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="`id` of the last event that came.")
+    ] = None,
 ) -> Response:
     """Server-Sent Events, as a browser's EventSource reads them: it may come back after a break."""
     key = _key(job_id)

@@ -9,6 +9,7 @@ from redis import RedisError
 
 from api.dependencies import Service, Services
 from api.metrics import MEDIA_TYPE, Metrics, Snapshot
+from api.openapi import TEXT
 from shared import errors, jobs, outages, signals, tallies
 
 router = APIRouter(tags=["health"])
@@ -23,7 +24,7 @@ READ_SECONDS = 5
     "/metrics",
     summary="What there is to measure",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"description": "The metrics.", "content": {"text/plain": TEXT}}},
 )
 async def show_metrics(request: Request, services: Service) -> Response:
     """In Prometheus's text format. What cannot be read now is left out."""

@@ -1,6 +1,6 @@
 """What only its owner may do with recordings: GET /records, DELETE /record."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -8,14 +8,14 @@ from uuid import UUID
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
 
-from api import credentials, problems
+from api import credentials, openapi, problems
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Transact
-from api.openapi import responses
-from api.routes.records import link
+from api.openapi import asks, headers, responses
+from api.routes.records import RecordParameter, UserParameter, link
 from api.schemas import AcceptedRecord, ListedRecord, RecordPage, StoredRecord
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
@@ -24,27 +24,46 @@ router = APIRouter(tags=["records"])
 
 DEFAULT_LIMIT, MOST_ROWS = 100, 1000
 
-UserParameter = Annotated[str, Query(description="The user's id.")]
+_FIRST = {"id": "$response.body#/items/0/id", "user": "$response.body#/items/0/user"}
+_LINKS = {
+    **openapi.link("download_record", "The newest one.", **_FIRST),
+    **openapi.link("delete_record", "To be rid of the newest one.", **_FIRST),
+}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The database knows no zone that is 16 hours from Greenwich."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a moment between the years 1 and 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 @router.get(
     "/records",
     summary="List a user's recordings",
-    responses=responses(
-        errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable
-    ),
+    responses={
+        200: {
+            "description": "The recordings, newest first.",
+            "headers": headers("Link"),
+            "links": _LINKS,
+        },
+        **responses(errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable),
+    },
+    openapi_extra=asks(token=True),
 )
 async def list_records(  # noqa: PLR0917 - FastAPI gives them by name.
     request: Request,
     response: Response,
     transact: Transact,
     base_url: BaseUrl,
-    user: UserParameter = "",  # noqa: ARG001
+    user: UserParameter,  # noqa: ARG001
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT,
     after: Annotated[UUID | None, Query(description="The last item's id.")] = None,
-    at: Annotated[
-        AwareDatetime | None, Query(description="Its `created_at`, should it be gone.")
-    ] = None,
+    at: Annotated[Moment | None, Query(description="Its `created_at`, should it be gone.")] = None,
 ) -> RecordPage:
     """Newest first, in whatever state, for whoever has the user's token."""
     user_id, rows = await transact.read(_page, Credentials.of(request), limit + 1, after, at)
@@ -61,14 +80,18 @@ async def list_records(  # noqa: PLR0917 - FastAPI gives them by name.
     status_code=204,
     summary="Delete a recording",
     responses=responses(
-        errors.InvalidCredentials, errors.RecordNotFound, errors.DatabaseUnavailable
+        errors.InvalidCredentials,
+        errors.InvalidRequest,
+        errors.RecordNotFound,
+        errors.DatabaseUnavailable,
     ),
+    openapi_extra=asks(token=True),
 )
 async def delete_record(
     request: Request,
     services: Service,
-    record_id: Annotated[str, Query(alias="id")] = "",
-    user: UserParameter = "",
+    record_id: RecordParameter,
+    user: UserParameter,
 ) -> Response:
     """Its link ends, its MP3 is gone, and a conversion that is under way is given up."""
     transact = services.transact

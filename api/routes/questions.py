@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api import idempotency, openapi, preferences, schemas
 from api.dependencies import BaseUrl, Service, json_body
 from api.idempotency import REPLAYED
-from api.openapi import responses
+from api.openapi import asks, headers, link, responses
 from api.schemas import AcceptedJob, NewQuestions, Nothing, Question
 from shared import errors, jobs, sources
 from shared.idempotency import KeyedRequest, Outcome, once
@@ -26,7 +26,18 @@ router = APIRouter(tags=["questions"])
     response_model=Question | Nothing,
     summary="Store new questions",
     responses={
-        202: {"model": AcceptedJob, "description": "The sources are still being asked."},
+        200: {
+            "description": "The question that was the newest before, or `{}`.",
+            "headers": headers("Preference-Applied", "Idempotency-Replayed"),
+            "links": link("show_question", "All of it.", question_id="$response.body#/id"),
+        },
+        202: {
+            "model": AcceptedJob,
+            "description": "The sources are still being asked.",
+            "headers": headers(
+                "Location", "Retry-After", "Preference-Applied", "Idempotency-Replayed"
+            ),
+        },
         **responses(
             errors.MalformedRequest,
             errors.InvalidRequest,
@@ -39,7 +50,7 @@ router = APIRouter(tags=["questions"])
             errors.DatabaseUnavailable,
         ),
     },
-    openapi_extra=openapi.json_body(NewQuestions),
+    openapi_extra=asks("Prefer", body=openapi.json_body(NewQuestions)),
 )
 async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     wanted: Annotated[NewQuestions, Depends(json_body(NewQuestions))],
@@ -69,14 +80,14 @@ async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     job_id, was_earlier = await services.transact(_accept, payload, keyed)
     services.queue.hint(job_id, jobs.COLLECT)
     waiting = preferences.waiting(request, most_seconds=settings.questions_wait_seconds)
-    headers = waiting.headers | (REPLAYED if was_earlier else {})
+    said = waiting.headers | (REPLAYED if was_earlier else {})
     previous: Question | Nothing | None = await services.outcome(
         job_id, jobs.COLLECT, waiting.seconds, _outcome, job_id
     )
     if previous is None:
         accepted = AcceptedJob(job=schemas.job_url(job_id, base_url))
-        return schemas.still_at_work(accepted, headers)
-    response.headers.update(headers)
+        return schemas.still_at_work(accepted, said)
+    response.headers.update(said)
     return previous
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -11,12 +12,12 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api import credentials, downloads, idempotency, preferences, schemas, uploads
+from api import credentials, downloads, idempotency, openapi, preferences, schemas, uploads
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.idempotency import REPLAYED
-from api.openapi import problem, responses
-from api.schemas import AcceptedRecord, StoredRecord, row_id
+from api.openapi import BINARY, asks, headers, problem, responses
+from api.schemas import LARGEST_ID, AcceptedRecord, RowId, StoredRecord, Uuid, row_id
 from shared import errors, jobs, records
 from shared.idempotency import KeyedRequest, Outcome, once
 from shared.models import Job, Record, State
@@ -26,6 +27,9 @@ from shared.wav import Wav
 
 router = APIRouter(tags=["records"])
 
+RecordParameter = Annotated[Uuid, Query(alias="id", description="The record's id.")]
+UserParameter = Annotated[RowId, Query(description="Its user's id.")]
+
 QUOTA_SECONDS = 3600
 """What `Retry-After` says to who has reached their quota: waiting alone does not help."""
 
@@ -33,27 +37,55 @@ _FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "user": {"type": "integer", "description": "The user's id."},
-        "token": {"type": "string", "description": "The user's token, unless sent as a header."},
+        "user": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": LARGEST_ID,
+            "description": "The user's id, unless sent in the query.",
+        },
+        "token": {
+            "type": "string",
+            "format": "uuid",
+            "description": "The user's token, unless sent as a header.",
+        },
         "file": {"type": "string", "format": "binary", "description": "The WAV."},
     },
+    "additionalProperties": False,
 }
 _BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _FORM},
-            "audio/wav": {"schema": {"type": "string", "format": "binary"}},
-        },
-    },
+    "multipart/form-data": {"schema": _FORM, "encoding": {"file": {"contentType": "audio/wav"}}},
+    "audio/wav": BINARY,
 }
-_MP3 = {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}
+_WHEREABOUTS = {"id": "$response.body#/id", "user": "$response.body#/user"}
+_LINKS = {
+    **openapi.link("download_record", "The MP3.", **_WHEREABOUTS),
+    **openapi.link("draw_record", "Its waveform.", **_WHEREABOUTS),
+    **openapi.link("delete_record", "To be rid of it.", **_WHEREABOUTS),
+}
+_COPY_HEADERS = headers(
+    "Accept-Ranges",
+    "Cache-Control",
+    "Content-Disposition",
+    "ETag",
+    "Last-Modified",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "X-Robots-Tag",
+)
+_MP3 = {"content": {"audio/mpeg": BINARY}, "headers": _COPY_HEADERS}
+_CONDITIONS = ("If-None-Match", "If-Modified-Since")
 _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": _MP3, "description": "The whole MP3."},
-    206: {"content": _MP3, "description": "The part of the MP3 that Range asks for."},
-    304: {"description": "The client's copy is good."},
-    416: problem("Range not satisfiable"),
+    200: {"description": "The whole MP3.", **_MP3},
+    206: {
+        "description": "The part of the MP3 that Range asks for.",
+        "content": {"audio/mpeg": BINARY},
+        "headers": _COPY_HEADERS | headers("Content-Range"),
+    },
+    304: {"description": "The client's copy is good.", "headers": _COPY_HEADERS},
+    416: problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Range not satisfiable")
+    | {"headers": headers("Content-Range")},
     **responses(
+        errors.InvalidRequest,
         errors.RecordNotFound,
         errors.RecordNotReady,
         errors.ConversionFailed,
@@ -68,7 +100,19 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     response_model=StoredRecord,
     summary="Add a recording",
     responses={
-        202: {"model": AcceptedRecord, "description": "Stored; the conversion goes on."},
+        201: {
+            "description": "The MP3 is stored.",
+            "headers": headers("Location", "Preference-Applied", "Idempotency-Replayed"),
+            "links": _LINKS,
+        },
+        202: {
+            "model": AcceptedRecord,
+            "description": "Stored; the conversion goes on.",
+            "headers": headers(
+                "Location", "Retry-After", "Preference-Applied", "Idempotency-Replayed"
+            ),
+            "links": _LINKS,
+        },
         **responses(
             errors.InvalidCredentials,
             errors.RecordNotFound,
@@ -86,7 +130,7 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
             errors.StorageFull,
         ),
     },
-    openapi_extra=_BODY,
+    openapi_extra=asks("Prefer", body=_BODY, token=True, token_is_required=False),
 )
 async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     request: Request,
@@ -94,7 +138,7 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     services: Service,
     base_url: BaseUrl,
     key: idempotency.Key = None,
-    user: Annotated[str, Query(description="The user's id, unless it is in the form.")] = "",  # noqa: ARG001
+    user: Annotated[RowId, Query(description="The user's id, unless it is in the form.")] = "",  # noqa: ARG001
     filename: Annotated[str, Query(description="The upload's name, for a plain body.")] = "",  # noqa: ARG001
 ) -> StoredRecord | Response:
     """Send a WAV as the part `file` of a form with the fields `user` and `token`, or as the body
@@ -105,8 +149,8 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     with place_for_upload(services):
         record, was_earlier = await _take_in(request, services, key)
     services.queue.hint(record.job_id, jobs.CONVERT)
-    headers = REPLAYED if was_earlier else {}
-    answer = await answer_when_stored(record, request, response, services, base_url, headers)
+    said = REPLAYED if was_earlier else {}
+    answer = await answer_when_stored(record, request, response, services, base_url, said)
     if isinstance(answer, StoredRecord):
         response.headers["Location"] = answer.url
     return answer
@@ -118,18 +162,20 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     operation_id="look_at_record",
     response_class=Response,
     responses=_DOWNLOAD_RESPONSES,
+    openapi_extra=asks(*_CONDITIONS),
 )
 @router.get(
     "/record",
     summary="Download a recording",
     response_class=Response,
     responses=_DOWNLOAD_RESPONSES,
+    openapi_extra=asks("Range", "If-Range", *_CONDITIONS),
 )
 async def download_record(
     request: Request,
     transact: Transact,
-    record_id: Annotated[str, Query(alias="id")] = "",
-    user: str = "",
+    record_id: RecordParameter,
+    user: UserParameter,
     inline: Annotated[str, Query(description="1: to be played, not saved.")] = "",
 ) -> Response:
     """The link needs no token: who has it may listen."""
@@ -144,20 +190,20 @@ async def answer_when_stored(  # noqa: PLR0917 - As its callers are called.
     response: Response,
     services: Services,
     base_url: str,
-    headers: dict[str, str],
+    said: dict[str, str],
 ) -> StoredRecord | Response:
     """The stored record, or a 202 if that takes longer than the client wants to wait.
 
     Raises: why its conversion failed.
     """
     waiting = preferences.waiting(request, most_seconds=services.settings.record_wait_seconds)
-    headers = waiting.headers | headers
+    said = waiting.headers | said
     stored = await services.outcome(
         record.job_id, jobs.CONVERT, waiting.seconds, _outcome, record.id, record.user_id
     )
     if stored is None:
-        return schemas.still_at_work(AcceptedRecord.of(record, base_url), headers)
-    response.headers.update(headers)
+        return schemas.still_at_work(AcceptedRecord.of(record, base_url), said)
+    response.headers.update(said)
     return StoredRecord.of(stored, base_url)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import anyio.to_thread
@@ -21,9 +21,9 @@ from api import credentials, idempotency, tus
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services
 from api.idempotency import REPLAYED
-from api.openapi import responses
+from api.openapi import BINARY, asks, headers, link, responses
 from api.routes import records
-from api.schemas import AcceptedRecord, StoredRecord, UnfinishedUpload
+from api.schemas import AcceptedRecord, RowId, StoredRecord, UnfinishedUpload, Uuid
 from api.tus import Addition, Announcement
 from shared import errors, jobs, resumable
 from shared.idempotency import KeyedRequest, Outcome, once
@@ -90,27 +90,61 @@ _BROUGHT = (
     errors.UnsupportedMediaType,
     errors.TooManyRequests,
 )
-_BODY = {
-    "requestBody": {
-        "content": {tus.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+_BODY = {tus.MEDIA_TYPE: BINARY}
+_ANY_HEADERS = headers("Tus-Resumable", "Tus-Version")
+_PROGRESS_HEADERS = _ANY_HEADERS | headers(
+    "Upload-Offset", "Upload-Expires", "Link", "Cache-Control"
+)
+
+
+def _answers(*kinds: type[errors.QuaverError]) -> dict[int | str, dict[str, Any]]:
+    """These problems, and what is said of the protocol with them."""
+    found = responses(*kinds)
+    for answer in found.values():
+        answer["headers"] |= _ANY_HEADERS
+    return found
+
+
+_GO_ON = link(
+    "go_on_with_upload",
+    "What is missing.",
+    **{
+        "path.upload_id": "$request.path.upload_id",
+        "Upload-Offset": "$response.header.Upload-Offset",
     },
+)
+_OPTIONS: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "What is spoken.",
+        "headers": _ANY_HEADERS | headers("Tus-Extension", "Tus-Max-Size"),
+    }
 }
 
 
-@router.options("/uploads", status_code=204, summary="See what of tus is spoken here")
 @router.options(
-    "/uploads/{upload_id}",
+    "/uploads",
     status_code=204,
     summary="See what of tus is spoken here",
-    operation_id="upload_options",
+    responses=_OPTIONS,
 )
 async def show_options(services: Service) -> Response:
     """Of the protocol tus: its version, its extensions, and the longest upload."""
-    headers = {
+    spoken = {
         "Tus-Extension": tus.EXTENSIONS,
         "Tus-Max-Size": str(services.settings.max_upload_bytes),
     }
-    return Response(status_code=204, headers=headers)
+    return Response(status_code=204, headers=spoken)
+
+
+@router.options(
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="See what of tus is spoken of this upload",
+    responses=_OPTIONS,
+)
+async def show_upload_options(services: Service, upload_id: str) -> Response:  # noqa: ARG001
+    """The same, whether there is such an upload or not."""
+    return await show_options(services)
 
 
 @router.post(
@@ -119,16 +153,28 @@ async def show_options(services: Service) -> Response:
     summary="Begin a resumable upload",
     response_class=Response,
     dependencies=_TUS,
-    response_description="Begun; Location is its address.",
-    responses=responses(*_TUS_ANY, *_BROUGHT, errors.IdempotencyConflict),
-    openapi_extra=_BODY,
+    responses={
+        201: {
+            "description": "Begun; Location is its address.",
+            "headers": _PROGRESS_HEADERS | headers("Location", "Idempotency-Replayed"),
+        },
+        **_answers(*_TUS_ANY, *_BROUGHT, errors.IdempotencyConflict),
+    },
+    openapi_extra=asks(
+        "Tus-Resumable",
+        "Upload-Length",
+        "Upload-Metadata",
+        body=_BODY,
+        body_is_required=False,
+        token=True,
+    ),
 )
 async def begin_upload(
     request: Request,
     services: Service,
     base_url: BaseUrl,
     key: idempotency.Key = None,
-    user: Annotated[str, Query(description="The user's id, unless it is in the metadata.")] = "",
+    user: Annotated[RowId, Query(description="The user's id, unless it is in the metadata.")] = "",
 ) -> Response:
     """By the protocol tus 1.0, with the token as a Bearer header. The body, if there is one, is the
     beginning of the WAV; what follows goes to the upload's own address.
@@ -145,8 +191,8 @@ async def begin_upload(
         progress = await _progress(services, upload, record)
     else:
         progress = await _take_beginning(request, services, upload)
-    headers = {"Location": f"{base_url}/uploads/{upload.id}"} | progress.headers(base_url)
-    return Response(status_code=201, headers=headers | (REPLAYED if was_earlier else {}))
+    found = {"Location": f"{base_url}/uploads/{upload.id}"} | progress.headers(base_url)
+    return Response(status_code=201, headers=found | (REPLAYED if was_earlier else {}))
 
 
 @router.head(
@@ -155,20 +201,28 @@ async def begin_upload(
     operation_id="look_at_upload",
     response_class=Response,
     dependencies=_TUS,
-    responses=responses(*_TUS_ANY, *_FINISHING),
+    responses={
+        200: {
+            "description": "How far it has come.",
+            "headers": _PROGRESS_HEADERS | headers("Upload-Length", "Upload-Metadata"),
+            "links": _GO_ON,
+        },
+        **_answers(*_TUS_ANY, *_FINISHING),
+    },
+    openapi_extra=asks("Tus-Resumable", token=True),
 )
 async def look_at_upload(
-    upload_id: str, request: Request, services: Service, base_url: BaseUrl
+    upload_id: Uuid, request: Request, services: Service, base_url: BaseUrl
 ) -> Response:
     """Upload-Offset says where to go on, and an offset of Upload-Length that the recording is
     accepted.
     """
     upload, record = await _get(upload_id, request, services)
     progress = await _progress(services, upload, record)
-    headers = {"Upload-Length": str(upload.length_bytes)} | progress.headers(base_url)
+    found = {"Upload-Length": str(upload.length_bytes)} | progress.headers(base_url)
     if upload.upload_metadata:
-        headers["Upload-Metadata"] = upload.upload_metadata
-    return Response(headers=headers)
+        found["Upload-Metadata"] = upload.upload_metadata
+    return Response(headers=found)
 
 
 @router.get(
@@ -176,22 +230,32 @@ async def look_at_upload(
     response_model=StoredRecord | UnfinishedUpload,
     summary="See what has become of an upload",
     responses={
-        202: {"model": AcceptedRecord, "description": "Whole; the conversion goes on."},
-        **responses(*_ANY, *_FINISHING, errors.ConversionFailed),
+        200: {
+            "description": "The recording that it has become, or how far it has come.",
+            "headers": _ANY_HEADERS | headers("Cache-Control", "Preference-Applied"),
+        },
+        202: {
+            "model": AcceptedRecord,
+            "description": "Whole; the conversion goes on.",
+            "headers": _ANY_HEADERS
+            | headers("Cache-Control", "Location", "Preference-Applied", "Retry-After"),
+        },
+        **_answers(*_ANY, *_FINISHING, errors.ConversionFailed),
     },
+    openapi_extra=asks("Prefer", token=True),
 )
 async def show_upload(
-    upload_id: str, request: Request, response: Response, services: Service, base_url: BaseUrl
+    upload_id: Uuid, request: Request, response: Response, services: Service, base_url: BaseUrl
 ) -> StoredRecord | UnfinishedUpload | Response:
     """For a whole upload the answer is that of POST /record, and comes when the MP3 is stored."""
     upload, record = await _get(upload_id, request, services)
     progress = await _progress(services, upload, record)
-    headers = {"Cache-Control": "no-store"}
+    uncached = {"Cache-Control": "no-store"}
     if progress.record is not None:
         return await records.answer_when_stored(
-            progress.record, request, response, services, base_url, headers
+            progress.record, request, response, services, base_url, uncached
         )
-    response.headers.update(headers)
+    response.headers.update(uncached)
     return UnfinishedUpload(
         id=upload.id,
         offset=progress.offset,
@@ -206,11 +270,14 @@ async def show_upload(
     summary="Go on with an upload",
     response_class=Response,
     dependencies=_TUS,
-    responses=responses(*_TUS_ANY, *_BROUGHT),
-    openapi_extra=_BODY,
+    responses={
+        204: {"description": "It has come so far.", "headers": _PROGRESS_HEADERS},
+        **_answers(*_TUS_ANY, *_BROUGHT),
+    },
+    openapi_extra=asks("Tus-Resumable", "Upload-Offset", body=_BODY, token=True),
 )
 async def go_on_with_upload(
-    upload_id: str, request: Request, services: Service, base_url: BaseUrl
+    upload_id: Uuid, request: Request, services: Service, base_url: BaseUrl
 ) -> Response:
     """Send what is missing from Upload-Offset on, or a part of it. What has come is kept, however
     the request ends. With the last byte the upload becomes a recording, to which Link leads.
@@ -228,26 +295,31 @@ async def go_on_with_upload(
     summary="Give an upload up",
     response_class=Response,
     dependencies=_TUS,
-    responses=responses(*_TUS_ANY),
+    responses={
+        204: {"description": "It is gone.", "headers": _ANY_HEADERS},
+        **_answers(*_TUS_ANY),
+    },
+    openapi_extra=asks("Tus-Resumable", token=True),
 )
-async def terminate_upload(upload_id: str, request: Request, services: Service) -> Response:
+async def terminate_upload(upload_id: Uuid, request: Request, services: Service) -> Response:
     """What has come of it is deleted. A recording that it has become stays."""
     upload, _ = await _get(upload_id, request, services)
     await _forget(services, upload.id)
     return Response(status_code=204)
 
 
-@router.post("/uploads/{upload_id}", include_in_schema=False, dependencies=_TUS)
+@router.post("/uploads/{upload_id}", include_in_schema=False)
 async def override_method(
     upload_id: str, request: Request, services: Service, base_url: BaseUrl
 ) -> Response:
     """For clients that can only GET and POST."""
-    match request.headers.get("x-http-method-override"):
-        case "PATCH":
-            return await go_on_with_upload(upload_id, request, services, base_url)
-        case "DELETE":
-            return await terminate_upload(upload_id, request, services)
-    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+    method = request.headers.get("x-http-method-override")
+    if method not in {"PATCH", "DELETE"}:
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+    await _check_version(request)
+    if method == "PATCH":
+        return await go_on_with_upload(upload_id, request, services, base_url)
+    return await terminate_upload(upload_id, request, services)
 
 
 async def _begin(
@@ -311,7 +383,8 @@ def _authorized(
     """An upload, for whoever began it. Raises: UploadNotFound, InvalidCredentials."""
     try:
         upload, record = resumable.get(session, UUID(upload_id))
-    except ValueError:
+    except (ValueError, errors.UploadNotFound):
+        credentials.authenticate_anybody(session, Credentials.of(request))
         raise errors.UploadNotFound from None
     credentials.authenticate(session, Credentials.of(request, user=str(upload.user_id)))
     return upload, record

@@ -9,29 +9,40 @@ from api import idempotency, openapi
 from api.credentials import Credentials
 from api.dependencies import Transact, json_body
 from api.idempotency import REPLAYED
-from api.openapi import responses
-from api.schemas import CreatedUser, NewUser, RenewedToken
+from api.openapi import asks, headers, link, responses
+from api.schemas import CreatedUser, NewUser, RenewedToken, RowId
 from shared import errors, users
 from shared.idempotency import KeyedRequest, Outcome, once
 
 router = APIRouter(tags=["users"])
+
+_ID = "$response.body#/id"
 
 
 @router.post(
     "/users",
     status_code=201,
     summary="Create a user",
-    responses=responses(
-        errors.MalformedRequest,
-        errors.InvalidRequest,
-        errors.NameTaken,
-        errors.IdempotencyConflict,
-        errors.UploadTooSlow,
-        errors.UploadTooLarge,
-        errors.UnsupportedMediaType,
-        errors.DatabaseUnavailable,
-    ),
-    openapi_extra=openapi.json_body(NewUser),
+    responses={
+        201: {
+            "description": "The user's id and token.",
+            "headers": headers("Idempotency-Replayed"),
+            "links": link("list_records", "Their recordings.", user=_ID)
+            | link("add_record", "A recording of theirs.", user=_ID)
+            | link("renew_token", "Another token.", user_id=_ID),
+        },
+        **responses(
+            errors.MalformedRequest,
+            errors.InvalidRequest,
+            errors.NameTaken,
+            errors.IdempotencyConflict,
+            errors.UploadTooSlow,
+            errors.UploadTooLarge,
+            errors.UnsupportedMediaType,
+            errors.DatabaseUnavailable,
+        ),
+    },
+    openapi_extra=asks(body=openapi.json_body(NewUser)),
 )
 async def create_user(
     new: Annotated[NewUser, Depends(json_body(NewUser))],
@@ -50,12 +61,14 @@ async def create_user(
 @router.post(
     "/users/{user_id}/token",
     summary="Replace a token",
-    responses=responses(
-        errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable
-    ),
+    responses={
+        200: {"description": "The new token.", "headers": headers("Idempotency-Replayed")},
+        **responses(errors.InvalidCredentials, errors.InvalidRequest, errors.DatabaseUnavailable),
+    },
+    openapi_extra=asks(token=True),
 )
 async def renew_token(
-    user_id: str,
+    user_id: RowId,
     request: Request,
     response: Response,
     transact: Transact,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api import schemas
 from api.dependencies import Transact
 from api.downloads import Sound
-from api.openapi import responses
+from api.openapi import asks, headers, responses
 from api.routes import records
 from api.waveforms import MOST_SAMPLES_PER_PIXEL, Waveform, respond
 from shared import errors, waveforms
@@ -18,9 +18,18 @@ from shared.waveforms import SAMPLES_PER_PIXEL
 
 router = APIRouter(tags=["records"])
 
+_HEADERS = headers(
+    "Cache-Control",
+    "ETag",
+    "Last-Modified",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "X-Robots-Tag",
+)
+_REQUEST = asks("If-None-Match", "If-Modified-Since")
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": schemas.Waveform, "description": "The waveform."},
-    304: {"description": "The client's copy is good."},
+    200: {"model": schemas.Waveform, "description": "The waveform.", "headers": _HEADERS},
+    304: {"description": "The client's copy is good.", "headers": _HEADERS},
     **responses(
         errors.RecordNotFound,
         errors.RecordNotReady,
@@ -36,13 +45,19 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     summary="Look at a waveform's headers",
     operation_id="look_at_waveform",
     responses=_RESPONSES,
+    openapi_extra=_REQUEST,
 )
-@router.get("/record/peaks", summary="Draw a recording", responses=_RESPONSES)
+@router.get(
+    "/record/peaks",
+    summary="Draw a recording",
+    responses=_RESPONSES,
+    openapi_extra=_REQUEST,
+)
 async def draw_record(
     request: Request,
     transact: Transact,
-    record_id: Annotated[str, Query(alias="id")] = "",
-    user: str = "",
+    record_id: records.RecordParameter,
+    user: records.UserParameter,
     samples_per_pixel: Annotated[
         int,
         Query(

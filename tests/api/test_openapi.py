@@ -1,11 +1,17 @@
 """What the service says of itself: /openapi.json and /docs."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from api import openapi
+from api.app import create_app
 from api.problems import MEDIA_TYPE
+from shared.settings import Settings
+from tests import jservice, schema
 from tests.stack import Api
 
 URLS = re.compile(r"""(?:https?:)?//[^\s"'<>]+""")
@@ -85,6 +91,68 @@ def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Any) -> No
     assert all(operation["summary"] for operation in described)
 
 
+def test_every_link_leads_to_an_operation_and_says_what_that_takes(document: Any) -> None:
+    taken = {
+        operation["operationId"]: {
+            parameter.get("name") or parameter["$ref"].rpartition("/")[2]
+            for parameter in operation.get("parameters", [])
+        }
+        for operation in operations(document).values()
+    }
+    links = [
+        link
+        for operation in operations(document).values()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+
+    assert len(links) > 10
+    for link in links:
+        names = {name.removeprefix("path.") for name in link["parameters"]}
+        assert names <= taken[link["operationId"]]
+
+
+def test_examples_are_as_their_schemas_have_it(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    found = {name: each["examples"] for name, each in schemas.items() if "examples" in each}
+
+    assert found.keys() == openapi.EXAMPLES.keys()
+    for name, examples in found.items():
+        whole = schemas[name] | {"components": document["components"]}
+        for example in examples:
+            jsonschema_rs.validate(whole, example)
+
+
+def test_examples_of_requests_work(document: Any, api: Api, questions: jservice.JService) -> None:
+    questions.behave = schema.serve_new
+    for path, name, status in (("/users", "NewUser", 201), ("/questions", "NewQuestions", 200)):
+        for example in document["components"]["schemas"][name]["examples"]:
+            assert api.post(path, json=example).status_code == status
+
+
+def test_what_this_installation_cannot_do_is_not_offered(api: Api, strict: Api) -> None:
+    """Its only source of questions takes no wishes."""
+
+    def offered(api: Api) -> Any:
+        return api.get("/openapi.json").json()["components"]["schemas"]["NewQuestions"][
+            "properties"
+        ]
+
+    assert offered(api).keys() == offered(strict).keys() == {"questions_num"}
+    assert offered(api)["questions_num"]["maximum"] == 1000
+    assert offered(strict)["questions_num"]["maximum"] == 5
+
+
+def test_wishes_that_a_source_fulfils_are_offered(tmp_path: Path) -> None:
+    nowhere = {"database_url": "postgresql://127.0.0.1:1/x", "redis_url": "redis://127.0.0.1:1"}
+    chosen = {"question_sources": "opentdb,bank", "data_dir": tmp_path}
+    app = create_app(Settings.model_validate(nowhere | chosen))
+
+    offered = app.openapi()["components"]["schemas"]["NewQuestions"]["properties"]
+    assert {"Mythology", "Vehicles", "Plants"} < set(offered["category"]["enum"])
+    assert "difficulty" in offered
+
+
 def test_every_error_is_a_problem_object(document: Any) -> None:
     errors = {
         (name, status): response
@@ -103,10 +171,10 @@ def test_every_error_is_a_problem_object(document: Any) -> None:
     [
         ("POST /users", "201 400 408 409 413 415 422 503"),
         ("POST /record", "201 202 400 401 404 408 409 410 413 415 422 429 503 507"),
-        ("DELETE /record", "204 401 404 503"),
+        ("DELETE /record", "204 401 404 422 503"),
         ("GET /records", "200 401 422 503"),
         ("POST /users/{user_id}/token", "200 401 422 503"),
-        ("GET /record", "200 206 304 404 409 410 416 503"),
+        ("GET /record", "200 206 304 404 409 410 416 422 503"),
         ("GET /record/peaks", "200 304 404 409 410 422 503"),
         ("POST /uploads", "201 400 401 404 409 412 413 415 422 429 503 507"),
         ("GET /uploads/{upload_id}", "200 202 401 404 410 413 415 422 503 507"),

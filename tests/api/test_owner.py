@@ -78,6 +78,7 @@ def test_a_page_begins_after_an_item(dora: User) -> None:
         ({"after": str(uuid4())}, "#/query/after"),
         ({"after": str(uuid4()), "at": "yesterday"}, "#/query/at"),
         ({"after": str(uuid4()), "at": "2026-01-01T00:00:00"}, "#/query/at"),
+        ({"after": str(uuid4()), "at": "9999-12-31T23:59:59-12:00"}, "#/query/at"),
     ],
 )
 def test_a_page_that_cannot_be_is_refused(
@@ -87,6 +88,15 @@ def test_a_page_that_cannot_be_is_refused(
 
     assert problem(answer) == (422, "invalid-request")
     assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("zone", ["Z", "+00:00", "+23:59", "-22:54"])
+def test_a_page_begins_at_a_moment_in_whatever_zone(dora: User, zone: str) -> None:
+    dora.upload(WAV)
+
+    page = listed(dora, after=str(uuid4()), at=f"2020-01-01T00:00:00{zone}")
+
+    assert (page.status_code, page.json()["items"]) == (200, [])
 
 
 def test_others_recordings_are_not_listed(dora: User, bob: User) -> None:

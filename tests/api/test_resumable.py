@@ -439,6 +439,15 @@ def test_what_never_was_is_not_found(alice: User, upload_id: str) -> None:
     assert "upload-offset" not in sending.request("HEAD").headers
 
 
+@pytest.mark.parametrize("credentials", [f"Bearer {uuid4()}", "Bearer 1", "Basic QW5uOg=="])
+def test_nobody_learns_what_never_was(alice: User, credentials: str) -> None:
+    sending = Sending(alice, f"/uploads/{uuid4()}")
+
+    answer = sending.request("GET", {"Authorization": credentials})
+
+    assert problem(answer) == (401, "invalid-credentials")
+
+
 def test_a_terminated_upload_is_gone(alice: User, stack: Stack) -> None:
     sending = begin(alice)
     sending.patch(0, WAV[:HALF])

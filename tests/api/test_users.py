@@ -13,7 +13,7 @@ from tests.stack import Api, Stack
 
 
 def test_a_user_gets_an_id_and_a_token(api: Api) -> None:
-    answer = api.post("/users", json={"name": "Ann"})
+    answer = api.post("/users", json={"name": "Annette"})
 
     assert answer.status_code == 201
     assert list(answer.json()) == ["id", "token"]
