@@ -1,4 +1,4 @@
-"""Every command of the README works as pasted, and answers as the README says."""
+"""Every command of the documents works as pasted, and answers as they say."""
 
 import json
 import re
@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from tests.acceptance.product import PATIENCE_SECONDS, ROOT, Product
 
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs/recordings.md", ROOT / "docs/questions.md"]
+"""In the order in which they are read: each goes on in the same shell."""
+
 ELSEWHERE = ("make ", "cp .env.example")
 """What these begin with is run by others: the product's start, and a Docker engine."""
 
@@ -18,11 +21,12 @@ SEPARATOR = "----- next block -----"
 class Block(NamedTuple):
     commands: str
     answer: str
-    """What the README says that comes back; empty if it does not say."""
+    """What the document says that comes back; empty if it does not say."""
 
 
 def blocks() -> list[Block]:
-    fences = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    text = "".join(path.read_text() for path in DOCUMENTS)
+    fences = re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
     followed_by = [*fences[1:], ("", "")]
     return [
         Block(commands, answer if language != "sh" else "")
@@ -37,6 +41,13 @@ def shape(line: str) -> Any:
         return list(json.loads(line))
     except ValueError:
         return line if line.startswith("{") else None
+
+
+def test_every_link_leads_to_a_file() -> None:
+    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
+
+        assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_every_command_works_as_pasted(folder: Path) -> None:

@@ -40,7 +40,7 @@ def test_nothing_measured_is_nothing_said() -> None:
 
 
 def test_the_readme_says_what_the_published_run_says() -> None:
-    _, _, rest = (ROOT / "README.md").read_text().partition("### Speed")
+    _, _, rest = (ROOT / "README.md").read_text().partition("## Speed")
     speed, _, _ = rest.partition("\n## ")
     rows = [line for line in speed.splitlines() if line.startswith("|")]
     links = re.findall(r"\((bench/\S+)\)", speed)

@@ -29,6 +29,13 @@ def to_json(rounds: Sequence[Round], seconds: float) -> str:
     return json.dumps({"seconds": seconds, "rounds": [asdict(each) for each in rounds]})
 
 
+COLUMNS = (
+    "*Under way* are the requests that met the fault. Only questions fail, when their source does, "
+    "and with the reason. *Recovery* is the longest time after a fault that anything accepted "
+    "before took, with a lease of 5 seconds; after a full disk the next try comes after 20."
+)
+
+
 def of_files(paths: Sequence[Path]) -> str:
     """Both tables, for all campaigns together."""
     campaigns = [json.loads(path.read_text()) for path in paths]
@@ -44,11 +51,11 @@ def whole(rounds: Sequence[Round], seconds: float) -> str:
     """Both tables."""
     seeds = list(dict.fromkeys(str(each.seed) for each in rounds))
     ran = f"Seeds {', '.join(seeds)}; {seconds / 60 / max(1, len(seeds)):.0f} minutes each."
-    return "\n\n".join([by_kind(rounds), ran, "## Each by itself", in_detail(rounds)])
+    return "\n\n".join([by_kind(rounds), COLUMNS, ran, "## Each by itself", in_detail(rounds)])
 
 
 def by_kind(rounds: Sequence[Round]) -> str:
-    """A row for each kind, as the README has it."""
+    """A row for each kind."""
     return table(
         ["what was harmed", "ways", *_HEAD],
         [

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from tests.acceptance.product import ROOT
 from tests.faults import report
 from tests.faults.campaign import Round
 from tests.faults.nemeses import KINDS
@@ -55,11 +54,3 @@ def test_a_fault_that_could_not_be_brought_about_says_why() -> None:
     text = report.in_detail([Round("upload volume full", seed=1, spared="this is not Linux")])
 
     assert "upload volume full (spared: this is not Linux)" in text
-
-
-def test_the_readme_repeats_what_was_published() -> None:
-    published = Path(report.__file__).with_name("results.md").read_text("utf-8")
-    table = published.split("\n\n")[1]
-
-    assert table.startswith("| what was harmed")
-    assert table in (ROOT / "README.md").read_text("utf-8")
