@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from api import openapi, problems
@@ -20,6 +22,7 @@ from api.routes import (
     jobs,
     metrics,
     owner,
+    pages,
     questions,
     records,
     resumable,
@@ -44,7 +47,9 @@ ROUTES = (
     jobs,
     health,
     metrics,
+    pages,
 )
+WEB = Path(__file__).with_name("web")
 DATABASE_CONNECTIONS = 20
 STATEMENT_TIMEOUT_SECONDS = 5
 
@@ -88,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router)
+    app.mount("/web", StaticFiles(directory=WEB))
     openapi.complete(
         app,
         most_questions=settings.max_questions_per_request,

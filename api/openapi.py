@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api.problems import DEFAULT_RETRY_AFTER_SECONDS, MEDIA_TYPE, status_of
+from api import explanations
+from api.problems import DEFAULT_RETRY_AFTER_SECONDS, MEDIA_TYPE, Kind, kind_of
 from api.schemas import LARGEST_ID, NewQuestions, NewUser, Problem
 from shared import errors, sources
 
@@ -129,8 +130,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """What bodies look like."""
 
+PATH_EXAMPLES = {
+    "job_id": "9a31b2a4-6a0d-4f0e-9d57-0c8f2f6b7e31",
+    "question_id": 17,
+    "upload_id": "5e0c7d83-3f0b-4c0e-8a43-8c1d5f2a9b10",
+    "user_id": 1,
+}
+
 GENERAL = """
-Whatever goes wrong is `application/problem+json` (RFC 9457). Beside what each operation names, any
+Whatever goes wrong is `application/problem+json` (RFC 9457), of which `type` is the address of [a
+page that explains it](problems). Beside what each operation names, any
 request may be answered with 400 if it cannot be parsed, 404, 405, 408 if its headers do not come,
 414 or 431 if they are too long, 415 if it has a `Content-Encoding`, 429 or 503 if there are too
 many, and 500 for a mistake of ours.
@@ -150,6 +159,7 @@ def complete(app: FastAPI, *, most_questions: int, question_sources: Collection[
             _forget_framework_errors(document)
             _name_common_headers(document)
             _say_how_parameters_look(document)
+            _give_examples_of_problems(document)
             _limit_questions(document, most_questions, question_sources)
         return app.openapi_schema or {}
 
@@ -215,6 +225,17 @@ def _say_how_parameters_look(document: dict[str, Any]) -> None:
             schema.pop("title", None)
 
 
+def _give_examples_of_problems(document: dict[str, Any]) -> None:
+    known = explanations.everything()
+    for path, described in document["paths"].items():
+        instance = path.format_map(PATH_EXAMPLES)
+        for operation in described.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {}).get(MEDIA_TYPE, {})
+                for slug, example in content.get("examples", {}).items():
+                    example["value"] = known[slug].example(instance)
+
+
 def _limit_questions(document: dict[str, Any], most: int, names: Collection[str]) -> None:
     """Those of these sources can be asked for."""
     properties = document["components"]["schemas"]["NewQuestions"]["properties"]
@@ -235,24 +256,27 @@ def operations(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 def responses(*kinds: type[errors.QuaverError]) -> dict[int | str, dict[str, Any]]:
     """These errors as OpenAPI describes them."""
-    statuses = sorted({status_of(kind) for kind in kinds})
+    found = [kind_of(kind) for kind in kinds]
     return {
-        status.value: problem(status, *(kind.title for kind in kinds if status_of(kind) is status))
-        for status in statuses
+        status.value: problem(*(kind for kind in found if kind.status is status))
+        for status in sorted({kind.status for kind in found})
     }
 
 
-def problem(status: HTTPStatus, *titles: str) -> dict[str, Any]:
-    """A problem as OpenAPI describes it."""
+def problem(*kinds: Kind) -> dict[str, Any]:
+    """Problems of the same status as OpenAPI describes them."""
+    status = kinds[0].status
     names = []
     if status is HTTPStatus.UNAUTHORIZED:
         names = ["WWW-Authenticate"]
     elif status in DEFAULT_RETRY_AFTER_SECONDS or status is HTTPStatus.CONFLICT:
         names = ["Retry-After"]
+    # Their values are added once the address is known.
+    examples = {kind.slug: {"summary": kind.title} for kind in kinds}
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        "description": " or ".join(titles),
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        "description": " or ".join(kind.title for kind in kinds),
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
         "headers": headers(*names),
     }
 

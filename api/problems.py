@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -43,11 +43,18 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 HTTP_TITLES = {
     HTTPStatus.BAD_REQUEST: errors.MalformedRequest.title,
-    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range not satisfiable",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed",
+    HTTPStatus.NOT_ACCEPTABLE: "Not acceptable",
+    HTTPStatus.REQUEST_TIMEOUT: "Request timeout",
     HTTPStatus.REQUEST_URI_TOO_LONG: "URI too long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range not satisfiable",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Request header fields too large",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error",
+    HTTPStatus.NOT_IMPLEMENTED: "Not implemented",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Service unavailable",
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "HTTP version not supported",
 }
-"""Where Python's names differ from release to release, or from ours; the slugs follow from them."""
+"""The slugs follow from them. Python's own names differ from release to release."""
 
 DEFAULT_RETRY_AFTER_SECONDS = {
     HTTPStatus.SERVICE_UNAVAILABLE: 5,
@@ -64,26 +71,57 @@ def status_of(kind: type[errors.QuaverError]) -> HTTPStatus:
     raise LookupError(f"{kind.__name__} has no HTTP status")
 
 
+class Kind(NamedTuple):
+    """What the `type` of a problem names."""
+
+    slug: str
+    title: str
+    status: HTTPStatus
+
+    @property
+    def uri(self) -> str:
+        """An address of this service, with a page that explains it (`api/explanations.py`).
+
+        For what means no more than its status there is none: RFC 9457, 4.2.1.
+        """
+        return f"/problems/{self.slug}" if self.slug else "about:blank"
+
+
+def kind_of(error: type[errors.QuaverError]) -> Kind:
+    """Raises: LookupError, as `status_of`."""
+    return Kind(error.slug, error.title, status_of(error))
+
+
+def kind_of_http(status: HTTPStatus) -> Kind:
+    """Of what HTTP knows and no class of ours."""
+    title = HTTP_TITLES.get(status, "")
+    return Kind(title.lower().replace(" ", "-"), title or status.phrase, status)
+
+
+def kinds() -> list[Kind]:
+    """All there are, by their statuses."""
+    ours = {kind.slug: kind for kind in map(kind_of, errors.QuaverError.kinds())}
+    https = {kind.slug: kind for kind in map(kind_of_http, HTTP_TITLES)}
+    return sorted((https | ours).values(), key=lambda kind: kind.status)
+
+
 def describe(error: errors.QuaverError, request: Request) -> dict[str, Any]:
     """The problem object of an error."""
-    problem = {
-        "type": f"/problems/{error.slug}",
-        "title": error.title,
-        "status": status_of(type(error)).value,
-        "detail": error.detail,
-        "instance": request.url.path,
-        "request_id": request_id(request),
-    }
+    kind = kind_of(type(error))
+    problem = _object(kind, error.detail, request.url.path, request_id(request))
     return problem | error.members
 
 
 def of_http(status: HTTPStatus, detail: str, *, instance: str, request_id: str) -> dict[str, Any]:
     """The problem object of an error that HTTP knows and no class here."""
-    title = HTTP_TITLES.get(status, status.phrase.capitalize())
+    return _object(kind_of_http(status), detail, instance, request_id)
+
+
+def _object(kind: Kind, detail: str, instance: str, request_id: str) -> dict[str, Any]:
     return {
-        "type": f"/problems/{title.lower().replace(' ', '-')}",
-        "title": title,
-        "status": status.value,
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status.value,
         "detail": detail,
         "instance": instance,
         "request_id": request_id,

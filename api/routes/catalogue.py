@@ -13,6 +13,7 @@ from api import downloads, exports
 from api.dependencies import BaseUrl, Service, Transact
 from api.exports import WantedFormat
 from api.openapi import TEXT, asks, headers, link, problem, responses
+from api.problems import kind_of_http
 from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, QuestionStats, RowId, row_id
 from shared import catalogue, errors
 from shared.catalogue import Selection
@@ -81,7 +82,7 @@ _LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": headers("Content-Disposition", "Link", "Vary"),
         "links": link("show_question", "The newest.", question_id="$response.body#/items/0/id"),
     },
-    406: problem(HTTPStatus.NOT_ACCEPTABLE, "Not acceptable") | {"headers": headers("Vary")},
+    406: problem(kind_of_http(HTTPStatus.NOT_ACCEPTABLE)) | {"headers": headers("Vary")},
     **responses(errors.InvalidRequest, errors.DatabaseUnavailable),
 }
 _QUESTION_RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -47,6 +47,7 @@ router = APIRouter(tags=["questions"])
             errors.UnsupportedMediaType,
             errors.QuestionsExhausted,
             errors.QuestionSourceUnavailable,
+            errors.QueueUnavailable,
             errors.DatabaseUnavailable,
         ),
     },

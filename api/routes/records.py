@@ -17,6 +17,7 @@ from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.idempotency import REPLAYED
 from api.openapi import BINARY, asks, headers, problem, responses
+from api.problems import kind_of_http
 from api.schemas import LARGEST_ID, AcceptedRecord, RowId, StoredRecord, Uuid, row_id
 from shared import errors, jobs, records
 from shared.idempotency import KeyedRequest, Outcome, once
@@ -82,7 +83,7 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": _COPY_HEADERS | headers("Content-Range"),
     },
     304: {"description": "The client's copy is good.", "headers": _COPY_HEADERS},
-    416: problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Range not satisfiable")
+    416: problem(kind_of_http(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE))
     | {"headers": headers("Content-Range")},
     **responses(
         errors.InvalidRequest,
