@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from api import openapi, problems
@@ -49,7 +47,6 @@ ROUTES = (
     metrics,
     pages,
 )
-WEB = Path(__file__).with_name("web")
 DATABASE_CONNECTIONS = 20
 STATEMENT_TIMEOUT_SECONDS = 5
 
@@ -93,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router)
-    app.mount("/web", StaticFiles(directory=WEB))
+    app.mount("/web", pages.Assets())
     openapi.complete(
         app,
         most_questions=settings.max_questions_per_request,

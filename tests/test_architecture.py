@@ -33,6 +33,7 @@ DOORS = {
         "worker/turns.py",
         "api/",
     ),
+    "jinja2": ("api/routes/pages.py",),
     "prometheus_client": ("api/metrics.py",),
     "opentelemetry": ("shared/tracing.py",),
     "alembic": ("shared/migrations/",),

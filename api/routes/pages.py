@@ -1,10 +1,11 @@
-"""What is there for people with a browser: the pages that explain problems."""
+"""What is there for people with a browser: the page at /, and those that explain problems."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,19 +15,34 @@ from shared import errors
 
 router = APIRouter(include_in_schema=False)
 
+API = Path(__file__).parents[1]
+
 HEADERS = {
-    "Cache-Control": "public, max-age=3600",
+    "Cache-Control": "no-cache",  # Asked for again each time: all parts are of one release.
     # Whatever a page shows, it can load nothing from elsewhere, and say nothing to others.
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
+
+class Assets(StaticFiles):
+    """What pages are made of."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=API / "web")
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(HEADERS)
+        return response
+
+
 _CODE = Markup("<code>{}</code>")
 
 _templates = Jinja2Templates(
     env=Environment(
-        loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+        loader=FileSystemLoader(API / "templates"),
         autoescape=True,
         lstrip_blocks=True,
         trim_blocks=True,
@@ -42,6 +58,12 @@ def _with_code(text: str) -> Markup:
 
 
 _templates.env.filters["with_code"] = _with_code
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def show_start(request: Request) -> Response:
+    """Where recordings are sent and questions stored without a line of code."""
+    return _page(request, "index.html", to_root="")
 
 
 @router.api_route("/problems", methods=["GET", "HEAD"])

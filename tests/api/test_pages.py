@@ -46,11 +46,15 @@ def test_a_page_says_which_operations_meet_with_its_problem(api: Api) -> None:
     assert "/record" not in page
 
 
-def test_all_problems_are_listed_and_every_link_of_a_page_leads_somewhere(api: Api) -> None:
-    page = api.get("/problems")
-    here = {target for target in targets(page) if target.startswith(api.url)}
+def test_all_problems_are_listed(api: Api) -> None:
+    assert {f"{api.url}/problems/{slug}" for slug in SLUGS} < targets(api.get("/problems"))
 
-    assert {f"{api.url}/problems/{slug}" for slug in SLUGS} < here
+
+@pytest.mark.parametrize("path", ["/", "/problems", "/problems/not-a-wav"])
+def test_every_link_of_a_page_leads_somewhere(api: Api, path: str) -> None:
+    here = {target for target in targets(api.get(path)) if target.startswith(api.url)}
+
+    assert {f"{api.url}/", f"{api.url}/docs"} < here
     assert {api.get(target).status_code for target in here} == {200}
 
 
@@ -64,7 +68,7 @@ def test_pages_bring_along_all_that_they_need(api: Api) -> None:
     assert "url(" not in stylesheet.text
 
 
-@pytest.mark.parametrize("path", ["/problems", "/problems/not-a-wav"])
+@pytest.mark.parametrize("path", ["/", "/problems", "/problems/not-a-wav"])
 def test_the_head_of_a_page_can_be_had_alone(api: Api, path: str) -> None:
     head = api.client.head(path)
 
@@ -73,7 +77,9 @@ def test_the_head_of_a_page_can_be_had_alone(api: Api, path: str) -> None:
     assert head.content == b""
 
 
-@pytest.mark.parametrize("path", ["/problems/none", "/problems/", "/web/../templates/page.html", "/web/"])
+@pytest.mark.parametrize(
+    "path", ["/problems/none", "/problems/", "/web/../templates/page.html", "/web/"]
+)
 def test_other_pages_are_not_found(api: Api, path: str) -> None:
     assert problem(api.get(path)) == (404, "not-found")
 

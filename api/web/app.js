@@ -1,0 +1,110 @@
+// The page: who is here, and what they see.
+
+import { Questions } from "./questions.js";
+import { Records } from "./records.js";
+import { bearing, call, explain, here, newKey, persistently } from "./service.js";
+
+const byId = (id) => document.getElementById(id);
+const [visitor, owner] = [byId("visitor"), byId("owner")];
+
+// A user, as this browser remembers it: id, name and token.
+const remembered = {
+  get: () => JSON.parse(localStorage.getItem("quaver-user")),
+  set: (user) => localStorage.setItem("quaver-user", JSON.stringify(user)),
+  forget: () => localStorage.removeItem("quaver-user"),
+};
+
+function welcome() {
+  visitor.hidden = false;
+  owner.hidden = true;
+}
+
+async function enter(user) {
+  const list = byId("records");
+  list.replaceChildren();
+  const records = new Records(user, list, byId("more-records"));
+  await records.show();
+  remembered.set(user);
+  visitor.hidden = true;
+  owner.hidden = false;
+  describe(user);
+  owner.querySelector("[data-leave]").onclick = () => {
+    remembered.forget();
+    welcome();
+  };
+  owner.querySelector("[data-renew]").onclick = () => renew(user);
+  takeFiles((file) => records.add(file));
+}
+
+function describe({ id, name, token }) {
+  owner.querySelector("[data-name]").textContent = name ?? "You";
+  owner.querySelector("[data-id]").textContent = id;
+  owner.querySelector("[data-curl]").textContent =
+    `curl -F user=${id} -F token=${token} -F file=@speech.wav ${here("record")}`;
+}
+
+async function renew(user) {
+  const path = `users/${user.id}/token`;
+  Object.assign(user, await call(path, { method: "POST", headers: bearing(user) }));
+  remembered.set(user);
+  describe(user);
+}
+
+// Dropped, or chosen.
+function takeFiles(take) {
+  const drop = byId("drop");
+  const input = drop.querySelector("input");
+  input.onchange = () => {
+    [...input.files].forEach(take);
+    input.value = "";
+  };
+  drop.ondragover = (event) => event.preventDefault();
+  drop.ondragenter = () => drop.classList.add("over");
+  drop.ondragleave = () => drop.classList.remove("over");
+  drop.ondrop = (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    [...event.dataTransfer.files].forEach(take);
+  };
+}
+
+// Shows what goes wrong beside the form.
+function onSubmit(form, act) {
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const trouble = form.querySelector("[data-trouble]");
+    trouble.replaceChildren();
+    try {
+      await act(Object.fromEntries(new FormData(form)));
+    } catch (problem) {
+      explain(problem, trouble);
+    }
+  };
+}
+
+onSubmit(byId("sign-up"), async ({ name }) => {
+  const headers = { "Idempotency-Key": newKey() };
+  const create = () => call("users", { method: "POST", json: { name }, headers });
+  await enter({ name, ...(await persistently(create)) });
+});
+onSubmit(byId("sign-in"), ({ id, token }) => enter({ id: Number(id), token: token.trim() }));
+
+const questions = new Questions({
+  collect: byId("collect"),
+  collected: byId("collected"),
+  previous: byId("previous"),
+  search: byId("search"),
+  stored: byId("stored"),
+  more: byId("more-questions"),
+});
+questions.find();
+
+const user = remembered.get();
+if (user) {
+  await enter(user).catch((problem) => {
+    welcome();
+    explain(problem, visitor.querySelector("[data-trouble]"));
+  });
+} else {
+  welcome();
+}
