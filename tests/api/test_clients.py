@@ -3,6 +3,8 @@
 import asyncio
 import json
 import shlex
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.stack import User, curl
 
 WAV = audio.make_wav(0.1)
 NAME = "Речь 🎤.wav"
+NODE = shutil.which("node")
 
 FIELDS = "-F user={user} -F token={token}"
 BEARER = "-H 'Authorization: Bearer {token}'"
@@ -169,3 +172,27 @@ def test_programs_send_forms_and_bytes(alice: User, file: Path, program: str) ->
         found = PROGRAMS[program](url, alice, stream)
 
     assert (found["status"], found["duration"]) == (201, 0.1)
+
+
+FETCH_A_STREAM = """
+    const [file, url, token] = process.argv.slice(1);
+    const body = require("stream").Readable.toWeb(require("fs").createReadStream(file));
+    const headers = { Authorization: `Bearer ${token}` };
+    fetch(url, { method: "POST", headers, body, duplex: "half" })
+        .then((answer) => answer.json())
+        .then((record) => console.log(JSON.stringify(record)));
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="there is no Node.js on this machine")
+def test_fetch_sends_a_stream(alice: User, file: Path) -> None:
+    """Node's: browsers send streams over HTTP/2 alone."""
+    url = f"{alice.api.url}/record?user={alice.id}"
+
+    done = subprocess.run(
+        [str(NODE), "-e", FETCH_A_STREAM, str(file), url, alice.token],
+        capture_output=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout)["duration"] == 0.1
