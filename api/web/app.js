@@ -2,7 +2,7 @@
 
 import { Questions } from "./questions.js";
 import { Records } from "./records.js";
-import { bearing, call, explain, here, newKey, persistently } from "./service.js";
+import { bearing, call, here, minding, newKey, persistently } from "./service.js";
 
 const byId = (id) => document.getElementById(id);
 const [visitor, owner] = [byId("visitor"), byId("owner")];
@@ -20,9 +20,9 @@ function welcome() {
 }
 
 async function enter(user) {
-  const list = byId("records");
-  list.replaceChildren();
-  const records = new Records(user, list, byId("more-records"));
+  const trouble = byId("records-trouble");
+  const places = { list: byId("records"), more: byId("more-records"), trouble };
+  const records = new Records(user, places);
   await records.show();
   remembered.set(user);
   visitor.hidden = true;
@@ -32,7 +32,7 @@ async function enter(user) {
     remembered.forget();
     welcome();
   };
-  owner.querySelector("[data-renew]").onclick = () => renew(user);
+  owner.querySelector("[data-renew]").onclick = () => minding(trouble, () => renew(user));
   takeFiles((file) => records.add(file));
 }
 
@@ -68,17 +68,11 @@ function takeFiles(take) {
   };
 }
 
-// Shows what goes wrong beside the form.
 function onSubmit(form, act) {
   form.onsubmit = async (event) => {
     event.preventDefault();
-    const trouble = form.querySelector("[data-trouble]");
-    trouble.replaceChildren();
-    try {
-      await act(Object.fromEntries(new FormData(form)));
-    } catch (problem) {
-      explain(problem, trouble);
-    }
+    const given = Object.fromEntries(new FormData(form));
+    await minding(form.querySelector("[data-trouble]"), () => act(given));
   };
 }
 
@@ -96,15 +90,12 @@ const questions = new Questions({
   search: byId("search"),
   stored: byId("stored"),
   more: byId("more-questions"),
+  trouble: byId("questions-trouble"),
 });
-questions.find();
+minding(byId("questions-trouble"), () => questions.find());
 
+welcome();
 const user = remembered.get();
 if (user) {
-  await enter(user).catch((problem) => {
-    welcome();
-    explain(problem, visitor.querySelector("[data-trouble]"));
-  });
-} else {
-  welcome();
+  await minding(visitor.querySelector("[data-trouble]"), () => enter(user));
 }

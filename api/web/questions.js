@@ -1,38 +1,41 @@
 // Quiz questions: new ones stored, the previous one shown, all of them found again.
 
-import { call, explain, follow, lastPart, newKey, query } from "./service.js";
+import { call, follow, lastPart, minding, newKey, query } from "./service.js";
 
 const PAGE = 10;
 
 export class Questions {
-  constructor({ collect, collected, previous, search, stored, more }) {
-    Object.assign(this, { collect, collected, previous, search, stored, more });
-    collect.onsubmit = (event) => this.store(event);
-    search.onsubmit = (event) => {
-      event.preventDefault();
-      this.find();
-    };
-    more.onclick = () => this.show();
+  // The forms that ask for new ones and for stored ones, and where all that comes of it is shown.
+  constructor({ collect, collected, previous, search, stored, more, trouble }) {
+    Object.assign(this, { collect, collected, previous, search, stored, more, trouble });
+    collect.onsubmit = (event) => this.act(event, () => this.store());
+    search.onsubmit = (event) => this.act(event, () => this.find());
+    more.onclick = (event) => this.act(event, () => this.show());
   }
 
-  async store(event) {
+  async act(event, act) {
     event.preventDefault();
+    await minding(this.trouble, act);
+  }
+
+  async store() {
     const count = this.collect.elements.count.valueAsNumber;
     const button = this.collect.querySelector("button");
-    button.disabled = true;
     this.collected.textContent = "The sources are being asked …";
     this.previous.replaceChildren();
+    button.disabled = true;
     try {
-      const before = await collected(count);
+      const before = await collect(count);
       const saying = before.id ? "The newest until then was:" : "There was none before.";
       this.collected.textContent = `${count} stored. ${saying}`;
       this.previous.replaceChildren(...(before.id ? [entry(before, true)] : []));
-      await this.find();
     } catch (problem) {
-      explain(problem, this.collected);
+      this.collected.textContent = "None stored.";
+      throw problem;
     } finally {
       button.disabled = false;
     }
+    await this.find();
   }
 
   // From the newest on.
@@ -53,7 +56,7 @@ export class Questions {
 }
 
 // The question that was the newest before so many new ones, or {}.
-async function collected(count) {
+async function collect(count) {
   const headers = { "Idempotency-Key": newKey(), Prefer: "wait=5" };
   const answer = await call("questions", { method: "POST", json: { questions_num: count }, headers });
   return answer.job ? follow(lastPart(answer.job), () => {}) : answer;

@@ -1,24 +1,22 @@
 // A user's recordings: what is being sent, converted, and what is there.
 
-import { Problem, bearing, call, explain, follow, here, lastPart, query } from "./service.js";
+import { Problem, bearing, call, explain, follow, here, lastPart, minding, query } from "./service.js";
 import { upload } from "./upload.js";
 import { drawWaveform } from "./waveform.js";
 
 const PAGE = 20;
 
 export class Records {
-  // `list` gets the cards, `more` is the button for older ones.
-  constructor(user, list, more) {
-    this.user = user;
-    this.list = list;
-    this.more = more;
-    more.onclick = () => this.show();
+  // Where the cards go, the button for older ones, and where it is told what goes wrong.
+  constructor(user, { list, more, trouble }) {
+    Object.assign(this, { user, list, more });
+    list.replaceChildren();
+    more.onclick = () => minding(trouble, () => this.show());
     this.next = query({ user: user.id, limit: PAGE });
   }
 
   // The next page, below what is there.
   async show() {
-    this.more.hidden = true;
     const { items, next } = await call(`records?${this.next}`, { headers: bearing(this.user) });
     this.list.append(...items.map((item) => this.card(item).element));
     this.next = next && new URL(next).search.slice(1);
@@ -61,7 +59,7 @@ class Card {
 
   part = (name) => this.element.querySelector(`[data-${name}]`);
 
-  // Shows what goes wrong instead of throwing it.
+  // Shows what goes wrong with it.
   async minding(act) {
     try {
       await act();
@@ -114,7 +112,9 @@ class Card {
     for (const name of ["download", "copy", "sound"]) {
       this.part(name).hidden = false;
     }
-    whenSeen(this.part("waveform"), (canvas) => drawWaveform(canvas, this.part("audio"), item));
+    whenSeen(this.part("waveform"), (canvas) =>
+      drawWaveform(canvas, this.part("audio"), item).catch(() => (canvas.hidden = true)),
+    );
   }
 
   failed(problem) {

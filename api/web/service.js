@@ -20,12 +20,21 @@ export class Problem extends Error {
   }
 }
 
-// Says in an element what went wrong, and where that is explained.
-export function explain(problem, element) {
-  element.replaceChildren(problem.message);
+// Acts, and says in an element what went wrong and where that is explained, if anything.
+export async function minding(trouble, act) {
+  trouble.replaceChildren();
+  try {
+    await act();
+  } catch (problem) {
+    explain(problem, trouble);
+  }
+}
+
+export function explain(problem, trouble) {
+  trouble.replaceChildren(problem.message);
   if (problem.page) {
     const link = { href: problem.page, textContent: "More about it" };
-    element.append(" ", Object.assign(document.createElement("a"), link));
+    trouble.append(" ", Object.assign(document.createElement("a"), link));
   }
 }
 

@@ -157,7 +157,7 @@ def test_too_many_questions_are_told_so(
     page.get_by_label("How many?").fill("6")
     page.get_by_role("button", name="Store new ones").click()
 
-    expect(page.locator("#collected")).to_contain_text("questions_num: must be at most 5")
+    expect(page.locator("#questions-trouble")).to_contain_text("questions_num: must be at most 5")
 
 
 def test_form_data_is_understood(page: Page, alice: User) -> None:
