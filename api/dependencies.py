@@ -8,9 +8,10 @@ leaves takes its body along.
 import asyncio
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast
@@ -53,13 +54,16 @@ class Transactions:
         self._database = database
         self._places = asyncio.Semaphore(at_once)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="database")
+        self._worked_at = 0.0
+        """When work was last done, by the clock of `time.monotonic`."""
 
     async def __call__(
         self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """In a transaction of its own.
 
-        Raises: DatabaseUnavailable, within `DATABASE_SECONDS` even if the server is frozen.
+        Raises: DatabaseUnavailable, within `DATABASE_SECONDS` of the last sign of life even if the
+        server is frozen.
         """
         return await self._run(
             self._database.transaction, lambda session: work(session, *args, **kwargs)
@@ -89,6 +93,7 @@ class Transactions:
         def run() -> T:
             with begin() as session:
                 result = work(session)
+                self._worked_at = time.monotonic()
                 if is_abandoned.is_set():
                     # The client was told that nothing was stored: so nothing may be, even if the
                     # server has woken up since.
@@ -96,13 +101,26 @@ class Transactions:
                 return result
 
         try:
+            await self._take_place()
             async with asyncio.timeout(DATABASE_SECONDS):
-                await self._places.acquire()
                 return await self._in_thread(run)
         except TimeoutError:
             raise errors.DatabaseUnavailable from None
         finally:
             is_abandoned.set()
+
+    async def _take_place(self) -> None:
+        """Where many ask, each waits for as long as work is being done: busy is not away.
+
+        Raises: TimeoutError, once none was done for `DATABASE_SECONDS`.
+        """
+        begun = time.monotonic()
+        while (left := max(begun, self._worked_at) + DATABASE_SECONDS - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._places.acquire()
+                    return
+        raise TimeoutError
 
     async def _in_thread(self, run: Callable[[], T]) -> T:
         """Give the place back when the thread has ended, even if nobody waits for it any more.
@@ -122,7 +140,10 @@ class Queue:
 
     def __init__(self, hints: Hints) -> None:
         self._hints = hints
-        self._threads = anyio.CapacityLimiter(8)
+        self._threads: defaultdict[str, anyio.CapacityLimiter] = defaultdict(
+            # Of each kind: a recording's hint must not wait behind those of a thousand questions.
+            lambda: anyio.CapacityLimiter(4)
+        )
         self._sending: set[asyncio.Task[None]] = set()
 
     def hint(self, job_id: UUID, kind: str) -> None:
@@ -132,7 +153,8 @@ class Queue:
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, job_id: UUID, kind: str) -> None:
-        await anyio.to_thread.run_sync(self._hints.send, job_id, kind, limiter=self._threads)
+        threads = self._threads[kind]
+        await anyio.to_thread.run_sync(self._hints.send, job_id, kind, limiter=threads)
         crashpoints.reach("hint-sent")
 
 

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock, Mock
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api import dependencies
@@ -59,6 +59,21 @@ def test_no_more_threads_wait_than_may_work(
     asyncio.run(ask_a_frozen_server())
 
     assert next(begun) == 2
+
+
+def test_many_wait_for_a_server_that_is_busy(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "DATABASE_SECONDS", 0.5)
+    transact = Transactions(database, at_once=1)
+
+    def nap(session: Session) -> None:
+        session.execute(select(func.pg_sleep(0.2)))
+
+    async def ask_together() -> list[None]:
+        return await asyncio.gather(*(transact.read(nap) for _ in range(6)))
+
+    assert len(asyncio.run(ask_together())) == 6
 
 
 def services(database: Database, woken: list[bool]) -> Services:
