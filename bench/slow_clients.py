@@ -7,7 +7,6 @@ beside the others, so that what slows the machine down for a while slows down bo
 import asyncio
 import json
 import multiprocessing
-import signal
 import socket
 import sys
 import time
@@ -29,7 +28,7 @@ from bench.sounds import Sound
 from bench.watch import repeat
 from tests import folders
 from tests.acceptance.product import Product, eventually
-from tests.jservice import JService, make_clues, serve_in_order
+from tests.jservice import Exchange, JService, make_clues, serve_in_order
 
 EACH = 200
 """Slow uploads, and as many slow downloads."""
@@ -39,14 +38,17 @@ UPLOAD_BYTES_PER_SECOND = 9_000
 DOWNLOAD_BYTES_PER_SECOND = 1_000
 
 WAITING = 2_000
+SOURCE_SECONDS = 8
+"""How long they wait for each of the source's answers; two more, and it would count as away."""
 ROUNDS = 3
 ROUND_SECONDS = 12
 PAUSE_SECONDS = 0.1
 """Of the quick clients: they are to notice who is slow, not to be a load themselves."""
 SETTLE_SECONDS = 5
-"""At first even the slowest client takes as much as its and the server's kernel hold."""
+"""At first even the slowest client takes as much as its and the server's kernel hold, and all those
+that wait arrive together."""
 
-QUEUED = "SELECT count(*) FROM jobs WHERE state = 'queued' AND kind = 'questions.collect'"
+ACCEPTED = "SELECT count(*) FROM jobs WHERE kind = 'questions.collect'"
 
 LONG, NOTE = Sound(600), Sound(3)
 
@@ -215,7 +217,7 @@ def main() -> int:
         eventually(product.is_ready)
         quick = Quick(product, folder)
         print(beside_slow_ones(product, quick), flush=True)
-        print(beside_waiting_ones(product, quick), flush=True)
+        print(beside_waiting_ones(product, quick, jservice), flush=True)
     return 0
 
 
@@ -237,24 +239,28 @@ def beside_slow_ones(product: Product, quick: Quick) -> str:
     return _report(f"{EACH} slow uploads, {EACH} slow downloads: {dict(words)}", waits, looks)
 
 
-def beside_waiting_ones(product: Product, quick: Quick) -> str:
-    worker = psutil.Process(product.pid_of("worker-questions"))
+def beside_waiting_ones(product: Product, quick: Quick, source: JService) -> str:
     waits, looks = {"alone": quick.waits(ROUND_SECONDS)}, {"alone": Look(product)}
     looks["alone"].look()
-    worker.send_signal(signal.SIGSTOP)
-    try:
-        crowd = Crowd(quick.url, (wait, WAITING))
-        words = crowd.words(WAITING)
-        eventually(lambda: product.query(QUEUED)[0][0] == WAITING)
-        name = f"beside {WAITING} that wait"
-        looks[name] = Look(product)
-        with looks[name].all_the_while():
-            waits[name] = quick.waits(ROUND_SECONDS)
-    finally:
-        worker.send_signal(signal.SIGCONT)
+    source.behave = serve_slowly
+    crowd = Crowd(quick.url, (wait, WAITING))
+    words = crowd.words(WAITING)
+    eventually(lambda: product.query(ACCEPTED)[0][0] == WAITING)
+    time.sleep(SETTLE_SECONDS)
+    name = f"beside {WAITING} that wait"
+    looks[name] = Look(product)
+    with looks[name].all_the_while():
+        waits[name] = quick.waits(ROUND_SECONDS)
+    source.behave = serve_in_order
     words += crowd.words(WAITING)
     crowd.end()
     return _report(f"{WAITING} wait for their jobs: {dict(words)}", waits, looks)
+
+
+def serve_slowly(exchange: Exchange, count: int) -> None:
+    """So that hardly any job ends."""
+    exchange.pause(SOURCE_SECONDS)
+    serve_in_order(exchange, count)
 
 
 def _report(title: str, waits: Mapping[str, Waits], looks: Mapping[str, Look]) -> str:
