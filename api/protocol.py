@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import re
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api import problems
 from api.crowd import Crowd
+from shared import logs
 
 LONGEST_URL_BYTES = 16 * 1024
 MOST_HEADER_BYTES = 64 * 1024
@@ -22,10 +23,18 @@ HEADER_COST_BYTES = 32
 MOST_PIPELINED = 16
 """Requests that wait for the answers to those before them; a packet may bring thousands."""
 
+_A_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+"""RFC 3986, 3.2.2, which RFC 9112, 3.2, wants to be heeded."""
+
 _Refusal = tuple[HTTPStatus, str]
 
 _NO_REQUEST = (HTTPStatus.BAD_REQUEST, "This is not a request as HTTP/1.1 has it.")
 _HOST = (HTTPStatus.BAD_REQUEST, "A request of HTTP/1.1 has exactly one Host header.")
+_BAD_HOST = (HTTPStatus.BAD_REQUEST, "The Host header must be a name or an address, and a port.")
+_CUT_SHORT = (
+    HTTPStatus.BAD_REQUEST,
+    "The body ended before all of it had come; send the request again.",
+)
 _VERSION = (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This service speaks HTTP/1.1 and HTTP/1.0.")
 _CODING = (HTTPStatus.NOT_IMPLEMENTED, "The only Transfer-Encoding known here is chunked.")
 _TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The request's headers took too long; send it again.")
@@ -52,9 +61,9 @@ class Protocol(HttpToolsProtocol):
 
     _refusal: _Refusal = _NO_REQUEST
     _is_in_head = False
-    _head_bytes = 0
-    """Of what has been read since the head began. The parser gives a header only when it is whole,
-    however long it is; so what is read meanwhile is counted too."""
+    _unparsed_bytes = 0
+    """What has been read since the parser last gave something. It gives a header, be it before a
+    body or behind it, only when that is whole, however long it is."""
 
     def __init__(self, crowd: Crowd, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
@@ -88,10 +97,11 @@ class Protocol(HttpToolsProtocol):
             self.hang_up()  # Browsers open connections that they may never need.
 
     def data_received(self, data: bytes) -> None:
-        if self._head_bytes > MOST_HEADER_BYTES:
+        if self._unparsed_bytes > MOST_HEADER_BYTES:
+            self.flow.pause_reading()
             self._refuse(_HEADERS_TOO_LARGE)
             return
-        self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
+        self._unparsed_bytes += len(data)
         self._unset_keepalive_if_required()
         rest = memoryview(data)
         try:
@@ -99,6 +109,19 @@ class Protocol(HttpToolsProtocol):
                 rest = self._parse(rest)
         except HttpParserError:
             self._refuse(self._refusal)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer a client that has sent all it had to say, and listens still (RFC 9112, 9.6).
+
+        Returns whether the connection is to be kept for that.
+        """
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
+            return False
+        if self.cycle.more_body:
+            self._refuse(_CUT_SHORT)
+            return self.transport.is_closing()
+        self.cycle.keep_alive = False
+        return True
 
     def _parse(self, data: memoryview) -> memoryview:
         """Returns what is still to be parsed."""
@@ -127,6 +150,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._unparsed_bytes = 0
         self._is_in_head = True
         self._refusal = _NO_REQUEST
         self._header_bytes = 0
@@ -137,6 +161,7 @@ class Protocol(HttpToolsProtocol):
             self._stop(_URL_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._unparsed_bytes = 0
         if self._is_in_head:  # What comes behind a body in pieces has no say (RFC 9110, 6.5.1).
             super().on_header(name, value)
         self._header_bytes += len(name) + len(value) + HEADER_COST_BYTES
@@ -146,13 +171,17 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if fault := self._fault_of_head():
             self._stop(fault)
-        self._is_in_head, self._head_bytes = False, 0
+        self._is_in_head = False
         if self.parser.should_upgrade():
             return  # It begins anew.
         self._crowd.end_wait(self)
         if self._version() == b"1.0":
             self.expect_100_continue = False  # A client of that age takes a 100 for the answer.
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
@@ -164,9 +193,12 @@ class Protocol(HttpToolsProtocol):
             return _VERSION
         if self.parser.get_method() == b"CONNECT" or len(self.pipeline) >= MOST_PIPELINED:
             return _NO_REQUEST
-        if self._version() == b"1.1" and len(self._values(b"host")) != 1:
+        hosts = self._values(b"host")
+        if self._version() == b"1.1" and len(hosts) != 1:
             return _HOST
-        if any(value.lower() != b"chunked" for value in self._values(b"transfer-encoding")):
+        if not all(map(_A_HOST.fullmatch, hosts)):
+            return _BAD_HOST
+        if any(value.strip().lower() != b"chunked" for value in self._values(b"transfer-encoding")):
             return _CODING
         return None
 
@@ -183,10 +215,20 @@ class Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return
         status, detail = refusal
-        problem = problems.of_http(status, detail, instance="", request_id=str(uuid4()))
+        instance, wish = self._path_and_id()
+        request_id = logs.new_request_id(wish)
+        problem = problems.of_http(status, detail, instance=instance, request_id=request_id)
         body = json.dumps(problem).encode()
         self.transport.write(STATUS_LINE[status] + _head(problem, len(body)) + body)
         self.hang_up()
+
+    def _path_and_id(self) -> tuple[str, str]:
+        """Of the request that is refused, as far as it has come."""
+        if not self.headers:
+            return "", ""
+        ids = self._values(b"x-request-id")
+        path = self.url.partition(b"?")[0]
+        return path.decode("latin-1"), ids[0].decode("latin-1") if ids else ""
 
     def _has_answers_to_give(self) -> bool:
         """Whether a refusal would be taken for, or come in the midst of, another answer."""

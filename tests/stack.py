@@ -153,6 +153,10 @@ class Wire:
         self._answers.close()
         self._socket.close()
 
+    def end_sending(self) -> None:
+        """And listen still."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 

@@ -36,6 +36,7 @@ UPLOADS: dict[str, tuple[Head, bytes]] = {
     "length amid spaces": ([b"Content-Length:   %d  " % len(WAV)], WAV),
     "length with zeros before": ([b"Content-Length: 000%d" % len(WAV)], WAV),
     "chunks": ([CHUNKED], IN_CHUNKS),
+    "chunks and a space": ([CHUNKED + b" "], IN_CHUNKS),
     "chunks in capitals": ([CHUNKED.upper()], IN_CHUNKS),
     "chunks with zeros before": ([CHUNKED], b"0" * 30 + IN_CHUNKS),
     "chunks with extensions": ([CHUNKED], chunk(WAV, b';a=b;c="d"') + b"0;e\r\n\r\n"),

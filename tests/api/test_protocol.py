@@ -65,6 +65,67 @@ def test_one_endless_header_is_refused_while_it_comes(stack: Stack) -> None:
     assert stack.api.get("/health/live").status_code == 200
 
 
+def test_one_endless_trailer_is_refused_while_it_comes(stack: Stack) -> None:
+    with stack.api.connect() as wire:
+        wire.send_head(
+            "POST /users", "Content-Type: application/json", "Transfer-Encoding: chunked"
+        )
+        wire.send(b"0\r\nX-Long: ")
+
+        with suppress(ConnectionError):
+            wire.send(b"x" * 5_000_000)
+            assert wire.answer().status == 431
+
+    assert stack.api.get("/health/live").status_code == 200
+
+
+def test_the_answer_is_not_lost_on_who_sends_no_more(stack: Stack) -> None:
+    body = json.dumps({"name": "Half"}).encode()
+
+    with stack.api.connect() as wire:
+        wire.send_head(
+            "POST /users", "Content-Type: application/json", f"Content-Length: {len(body)}"
+        )
+        wire.send(body)
+        wire.end_sending()
+
+        assert [answer.status for answer in wire.answers()] == [201]
+
+
+def test_a_body_cut_short_is_told_to_who_listens_still(stack: Stack) -> None:
+    with stack.api.connect() as wire:
+        kind = "Content-Type: application/json"
+        wire.send_head("POST /users", kind, "X-Request-ID: mine", "Content-Length: 10")
+        wire.send(b"{")
+        wire.end_sending()
+
+        answer = wire.answer()
+
+    assert (answer.status, answer.slug) == (400, "malformed-request")
+    told = json.loads(answer.body)
+    assert (told["instance"], told["request_id"]) == ("/users", "mine")
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "a/b", "user@a", "[", "[x]", "http://a", "<script>", "a:b"]
+)
+def test_a_host_that_is_none_is_refused(stack: Stack, host: str) -> None:
+    with stack.api.connect() as wire:
+        wire.send_head("GET /health/live", host=host)
+
+        answer = wire.answer()
+
+    assert (answer.status, answer.slug) == (400, "malformed-request")
+
+
+@pytest.mark.parametrize("host", ["", "a", "a_b.example:1", "127.0.0.1:", "[::1]:8000"])
+def test_a_host_may_be_a_name_an_address_or_nothing(stack: Stack, host: str) -> None:
+    with stack.api.connect() as wire:
+        wire.send_head("GET /health/live", host=host)
+
+        assert wire.answer().status == 200
+
+
 def test_long_addresses_and_headers_within_the_bounds_are_served(stack: Stack) -> None:
     headers = {"X-Long": "x" * 60_000}
 
