@@ -177,20 +177,24 @@ class Services:
         job_id: UUID,
         kind: str,
         within_seconds: float,
-        read: Callable[Concatenate[Session, P], T | None],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        read: Callable[[Session], T | None],
+        *,
+        is_new: bool,
     ) -> T | None:
         """What `read` says of a job once it has ended; None if it has not, or cannot for now.
 
-        `read` returns None for a job that has not ended. The job is accepted by now: "try again"
-        would be the wrong answer, whatever happens here.
+        `read` returns None for a job that has not ended. One that is not new may have ended long
+        ago. The job is accepted by now: "try again" would be the wrong answer, whatever happens
+        here.
         """
         deadline = time.monotonic() + within_seconds
         workers = jobs.workers_of(kind)
-        while await self.waiter.ended(job_id, deadline - time.monotonic(), by=workers):
+        while not is_new or await self.waiter.ended(
+            job_id, deadline - time.monotonic(), by=workers
+        ):
+            is_new = True
             try:
-                outcome = await self.transact.read(read, *args, **kwargs)
+                outcome = await self.transact.read(read)
             except errors.DatabaseUnavailable:
                 return None
             if outcome is not None:

@@ -134,7 +134,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(errors.QuaverError)
     async def _(request: Request, error: errors.QuaverError) -> JSONResponse:
         status = status_of(type(error))
-        headers = {}
+        headers = dict(getattr(request.state, "said", {}))
         retry_after = error.retry_after_seconds or DEFAULT_RETRY_AFTER_SECONDS.get(status)
         if retry_after:
             headers["Retry-After"] = str(retry_after)
@@ -182,6 +182,11 @@ def invalid(error: ValidationError | RequestValidationError) -> errors.InvalidRe
     ]
     summary = "; ".join(f"{item['pointer'].removeprefix('#/')}: {item['detail']}" for item in found)
     return errors.InvalidRequest(f"{summary}.", errors=found)
+
+
+def say(request: Request, headers: Mapping[str, str]) -> None:
+    """Have these headers with the answer if it is an error that is yet to come."""
+    request.state.said = headers
 
 
 def request_id(request: Request) -> str:

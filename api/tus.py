@@ -29,6 +29,14 @@ MEDIA_TYPE = "application/offset+octet-stream"
 
 LONGEST_METADATA = 8 * 1024
 
+REFUSALS = (
+    errors.NotAWav,
+    errors.UnsupportedWavCodec,
+    errors.InvalidWav,
+    errors.UploadTooLarge,
+)
+"""What is said of bytes that will never be a recording here."""
+
 WRITE_SECONDS = 1
 """What came so long ago is written, however little it is: over a slow line it took its time, and
 another connection is to go on behind it."""
@@ -163,12 +171,7 @@ async def receive(
             await _fill(file, addition.within(length_bytes - upload.size_bytes))
         if upload.size_bytes == length_bytes:
             return await file.close()
-    except (
-        errors.NotAWav,
-        errors.UnsupportedWavCodec,
-        errors.InvalidWav,
-        errors.UploadTooLarge,
-    ):
+    except REFUSALS:
         await anyio.to_thread.run_sync(file.discard)
         raise
     await anyio.to_thread.run_sync(upload.sync)

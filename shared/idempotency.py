@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -71,10 +71,19 @@ def once(
     return outcome, False
 
 
+def is_known(session: Session, key: str, scope: str) -> bool:
+    """Whether a request had this key, whatever it asked for."""
+    is_it = _is(KeyedRequest(key, scope, digest=b""))
+    return session.scalar(select(exists().where(is_it, ~_is_old()))) or False
+
+
+def forget(session: Session, request: KeyedRequest) -> None:
+    """What came of it is undone: a repeat is a first request again."""
+    session.execute(delete(IdempotencyKey).where(_is(request)))
+
+
 def forget_old(session: Session) -> None:
-    session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.created_at < func.clock_timestamp() - KEPT)
-    )
+    session.execute(delete(IdempotencyKey).where(_is_old()))
 
 
 def _is_first(session: Session, request: KeyedRequest) -> bool:
@@ -89,7 +98,7 @@ def _is_first(session: Session, request: KeyedRequest) -> bool:
                 "sealed": None,
                 "created_at": func.clock_timestamp(),
             },
-            where=IdempotencyKey.created_at < func.clock_timestamp() - KEPT,
+            where=_is_old(),
         )
         .returning(IdempotencyKey.key_sha256)
     )
@@ -101,6 +110,10 @@ def _earlier(session: Session, request: KeyedRequest) -> Outcome:
     if row.request_sha256 != request.digest:
         raise errors.IdempotencyConflict
     return _unseal(row.sealed or b"", request)
+
+
+def _is_old() -> ColumnElement[bool]:
+    return IdempotencyKey.created_at < func.clock_timestamp() - KEPT
 
 
 def _is(request: KeyedRequest) -> ColumnElement[bool]:

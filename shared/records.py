@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, tuple_, update
+from sqlalchemy import bindparam, case, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import chunks, errors, waveforms
@@ -14,6 +14,12 @@ from shared.models import Job, Piece, Record, ResumableUpload, State
 
 PIECES_PER_QUERY = 16
 """A megabyte."""
+
+MOST_BYTES_PER_SECOND = 40_000
+"""Of any MP3: 320 kbit/s."""
+
+JOINERS = "\u200c\u200d"
+"""Not printable, but Persian and many emoji are others without them."""
 
 _GET = (
     select(Record, Job)
@@ -42,7 +48,7 @@ def title(filename: str) -> str:
     name = filename.replace("\\", "/").rpartition("/")[2]
     # Whatever kind of space: some systems write a narrow one, in "10.00 AM" for instance.
     name = "".join(" " if c.isspace() else c for c in name)
-    name = "".join(c for c in name if c.isprintable()).strip()
+    name = "".join(c for c in name if c.isprintable() or c in JOINERS).strip()
     stem = name.rpartition(".")[0] if "." in name else name
     # File systems allow 255 bytes; a name is cut between characters, not inside one.
     return stem.encode("utf-8", "ignore")[:250].decode("utf-8", "ignore").strip(". ")
@@ -76,8 +82,17 @@ def page(
 
 
 def total_bytes(session: Session, user_id: int) -> int:
-    """Of all MP3s that a user has stored."""
-    total = select(func.coalesce(func.sum(Record.size_bytes), 0)).where(Record.user_id == user_id)
+    """Of all MP3s that a user has stored, and those still to be made at their largest."""
+    wav = Job.payload["wav"]
+    seconds = wav["sample_frames"].as_float() / wav["sample_rate_hz"].as_float()
+    # Of what is MPEG audio already nobody knows yet how long it is.
+    largest = func.coalesce(seconds * MOST_BYTES_PER_SECOND, wav["data_size_bytes"].as_float())
+    to_be_made = case((Job.finished_at.is_(None), largest), else_=0)
+    total = (
+        select(func.coalesce(func.sum(func.coalesce(Record.size_bytes, to_be_made)), 0))
+        .join(Job, Job.id == Record.job_id)
+        .where(Record.user_id == user_id)
+    )
     return int(session.scalar(total) or 0)
 
 

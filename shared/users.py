@@ -55,6 +55,11 @@ def authenticate_anybody(session: Session, token: UUID) -> None:
         raise errors.InvalidCredentials
 
 
+def lock(session: Session, user_id: int) -> None:
+    """Let nobody else lock this user until the end of the transaction."""
+    session.execute(select(User.id).where(User.id == user_id).with_for_update())
+
+
 def renew_token(session: Session, user_id: int, token: UUID) -> UUID:
     """Replace a user's token; returns the new one, which cannot be had again.
 

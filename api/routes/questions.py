@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from api import idempotency, openapi, preferences, schemas
+from api import idempotency, openapi, preferences, problems, schemas
 from api.dependencies import BaseUrl, Service, json_body
 from api.idempotency import REPLAYED
 from api.openapi import asks, headers, link, responses
@@ -82,8 +83,13 @@ async def store_questions(  # noqa: PLR0917 - FastAPI gives them by name.
     services.queue.hint(job_id, jobs.COLLECT)
     waiting = preferences.waiting(request, most_seconds=settings.questions_wait_seconds)
     said = waiting.headers | (REPLAYED if was_earlier else {})
+    problems.say(request, said)
     previous: Question | Nothing | None = await services.outcome(
-        job_id, jobs.COLLECT, waiting.seconds, _outcome, job_id
+        job_id,
+        jobs.COLLECT,
+        waiting.seconds,
+        partial(_outcome, job_id=job_id),
+        is_new=not was_earlier,
     )
     if previous is None:
         accepted = AcceptedJob(job=schemas.job_url(job_id, base_url))

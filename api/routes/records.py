@@ -12,15 +12,24 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api import credentials, downloads, idempotency, openapi, preferences, schemas, uploads
+from api import (
+    credentials,
+    downloads,
+    idempotency,
+    openapi,
+    preferences,
+    problems,
+    schemas,
+    uploads,
+)
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.idempotency import REPLAYED
 from api.openapi import BINARY, asks, headers, problem, responses
 from api.problems import kind_of_http
 from api.schemas import LARGEST_ID, AcceptedRecord, RowId, StoredRecord, Uuid, row_id
-from shared import errors, jobs, records
-from shared.idempotency import KeyedRequest, Outcome, once
+from shared import errors, jobs, records, users
+from shared.idempotency import KeyedRequest, Outcome, is_known, once
 from shared.models import Job, Record, State
 from shared.store import Upload
 from shared.tags import Tags
@@ -30,6 +39,8 @@ router = APIRouter(tags=["records"])
 
 RecordParameter = Annotated[Uuid, Query(alias="id", description="The record's id.")]
 UserParameter = Annotated[RowId, Query(description="Its user's id.")]
+
+_SCOPE = "POST /record {}"
 
 QUOTA_SECONDS = 3600
 """What `Retry-After` says to who has reached their quota: waiting alone does not help."""
@@ -151,7 +162,9 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
         record, was_earlier = await _take_in(request, services, key)
     services.queue.hint(record.job_id, jobs.CONVERT)
     said = REPLAYED if was_earlier else {}
-    answer = await answer_when_stored(record, request, response, services, base_url, said)
+    answer = await answer_when_stored(
+        record, request, response, services, base_url, said, is_new=not was_earlier
+    )
     if isinstance(answer, StoredRecord):
         response.headers["Location"] = answer.url
     return answer
@@ -192,6 +205,8 @@ async def answer_when_stored(  # noqa: PLR0917 - As its callers are called.
     services: Services,
     base_url: str,
     said: dict[str, str],
+    *,
+    is_new: bool,
 ) -> StoredRecord | Response:
     """The stored record, or a 202 if that takes longer than the client wants to wait.
 
@@ -199,8 +214,10 @@ async def answer_when_stored(  # noqa: PLR0917 - As its callers are called.
     """
     waiting = preferences.waiting(request, most_seconds=services.settings.record_wait_seconds)
     said = waiting.headers | said
+    problems.say(request, said)
+    read = partial(_outcome, record_id=record.id, user_id=record.user_id)
     stored = await services.outcome(
-        record.job_id, jobs.CONVERT, waiting.seconds, _outcome, record.id, record.user_id
+        record.job_id, jobs.CONVERT, waiting.seconds, read, is_new=is_new
     )
     if stored is None:
         return schemas.still_at_work(AcceptedRecord.of(record, base_url), said)
@@ -231,8 +248,10 @@ async def _take_in(request: Request, services: Services, key: str | None) -> tup
     """
     record_id = uuid4()
 
+    most_bytes = services.settings.max_bytes_per_user
+
     async def authenticate(sent: Credentials) -> int:
-        return await services.transact.read(admit, sent, services.settings.max_bytes_per_user)
+        return await services.transact.read(admit, sent, most_bytes, key, _SCOPE)
 
     def create(expected_bytes: int) -> Upload:
         return services.uploads.create(record_id, expected_bytes=expected_bytes)
@@ -242,12 +261,16 @@ async def _take_in(request: Request, services: Services, key: str | None) -> tup
         request, create, limits(services), gate, hashed=key is not None
     )
     keyed = idempotency.keyed(
-        key, f"POST /record {received.user_id}", received.filename, received.sha256
+        key, _SCOPE.format(received.user_id), received.filename, received.sha256
     )
     forget = partial(anyio.to_thread.run_sync, services.uploads.delete, record_id)
     try:
-        record, was_earlier = await services.transact(_accept, record_id, received, keyed)
-    except (errors.IdempotencyConflict, errors.RecordNotFound):
+        record, was_earlier = await services.transact(
+            _accept, record_id, received, keyed, most_bytes
+        )
+    except (errors.IdempotencyConflict, errors.RecordNotFound, errors.TooManyRequests) as error:
+        if isinstance(error, errors.RecordNotFound):
+            problems.say(request, REPLAYED)
         await forget()
         raise
     if was_earlier:
@@ -265,20 +288,35 @@ def limits(services: Services) -> uploads.Limits:
     )
 
 
-def admit(session: Session, sent: Credentials, most_bytes: int | None) -> int:
-    """The user's id. Raises: InvalidCredentials, TooManyRequests."""
+def admit(
+    session: Session, sent: Credentials, most_bytes: int | None, key: str | None, scope: str
+) -> int:
+    """The user's id. A repeat of what was accepted is let in, whatever the user has by now.
+
+    Raises: InvalidCredentials, TooManyRequests.
+    """
     user_id = credentials.authenticate(session, sent)
-    if most_bytes is not None and records.total_bytes(session, user_id) >= most_bytes:
-        raise errors.TooManyRequests(
-            f"This user's recordings take {most_bytes} bytes, which is all that one user may "
-            "have here. Delete some of them first.",
-            retry_after_seconds=QUOTA_SECONDS,
-        )
+    if key is None or not is_known(session, key, scope.format(user_id)):
+        _check_room(session, user_id, most_bytes)
     return user_id
 
 
+def _check_room(session: Session, user_id: int, most_bytes: int | None) -> None:
+    """Raises: TooManyRequests."""
+    if most_bytes is not None and records.total_bytes(session, user_id) >= most_bytes:
+        raise errors.TooManyRequests(
+            f"This user's recordings take {most_bytes} bytes, or may once they are all converted, "
+            "and that is all that one user may have here. Delete some of them first.",
+            retry_after_seconds=QUOTA_SECONDS,
+        )
+
+
 def _accept(
-    session: Session, record_id: UUID, received: uploads.Received, keyed: KeyedRequest | None
+    session: Session,
+    record_id: UUID,
+    received: uploads.Received,
+    keyed: KeyedRequest | None,
+    most_bytes: int | None,
 ) -> tuple[Record, bool]:
     def create() -> Outcome:
         record = new_record(
@@ -287,6 +325,7 @@ def _accept(
             user_id=received.user_id,
             filename=received.filename,
             wav=received.wav,
+            most_bytes=most_bytes,
         )
         return {"record": str(record.id)}
 
@@ -298,9 +337,18 @@ def _accept(
 
 
 def new_record(
-    session: Session, record_id: UUID, *, user_id: int, filename: str, wav: Wav
+    session: Session,
+    record_id: UUID,
+    *,
+    user_id: int,
+    filename: str,
+    wav: Wav,
+    most_bytes: int | None,
 ) -> Record:
-    """Add a recording that is in the store, and its job."""
+    """Add a recording that is in the store, and its job. Raises: TooManyRequests."""
+    if most_bytes is not None:
+        users.lock(session, user_id)  # Of several at once each may be the last that has room.
+        _check_room(session, user_id, most_bytes)
     wav = replace(wav, tags=wav.tags.filled(Tags(title=records.title(filename))))
     payload = {"record": str(record_id), "wav": wav.to_json()}
     job = jobs.create(session, jobs.CONVERT, payload)

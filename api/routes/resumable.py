@@ -1,7 +1,7 @@
 """/uploads: recordings that arrive over many requests, by tus 1.0 (`api/tus.py`)."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import partial
@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from api import credentials, idempotency, tus
+from api import credentials, idempotency, problems, tus
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services
 from api.idempotency import REPLAYED
@@ -26,7 +26,7 @@ from api.routes import records
 from api.schemas import AcceptedRecord, RowId, StoredRecord, UnfinishedUpload, Uuid
 from api.tus import Addition, Announcement
 from shared import errors, jobs, resumable
-from shared.idempotency import KeyedRequest, Outcome, once
+from shared.idempotency import KeyedRequest, Outcome, forget, once
 from shared.models import Record, ResumableUpload
 from shared.wav import Wav
 
@@ -72,23 +72,17 @@ async def _check_version(request: Request) -> None:
         raise errors.UnsupportedTusVersion
 
 
+_SCOPE = "POST /uploads {}"
 _TUS = [Depends(_check_version)]
 _ANY = (errors.InvalidCredentials, errors.UploadNotFound, errors.DatabaseUnavailable)
 _TUS_ANY = (*_ANY, errors.UnsupportedTusVersion)
-_FINISHING = (
-    errors.NotAWav,
-    errors.UnsupportedWavCodec,
-    errors.InvalidWav,
-    errors.UploadTooLarge,
-    errors.StorageFull,
-)
+_FINISHING = (*tus.REFUSALS, errors.StorageFull, errors.TooManyRequests)
 _BROUGHT = (
     *_FINISHING,
     errors.MalformedRequest,
     errors.InvalidRequest,
     errors.OffsetConflict,
     errors.UnsupportedMediaType,
-    errors.TooManyRequests,
 )
 _BODY = {tus.MEDIA_TYPE: BINARY}
 _ANY_HEADERS = headers("Tus-Resumable", "Tus-Version")
@@ -183,14 +177,16 @@ async def begin_upload(
     user = user or tus.parse_metadata(announced.metadata).get("user", "")
     sent = Credentials.of(request, user=user)
     most_bytes = services.settings.max_bytes_per_user
-    user_id = await services.transact.read(records.admit, sent, most_bytes)
-    scope = f"POST /uploads {user_id}"
-    keyed = idempotency.keyed(key, scope, str(announced.length_bytes), announced.metadata)
+    user_id = await services.transact.read(records.admit, sent, most_bytes, key, _SCOPE)
+    keyed = idempotency.keyed(
+        key, _SCOPE.format(user_id), str(announced.length_bytes), announced.metadata
+    )
     upload, record, was_earlier = await _begin(services, user_id, announced, keyed)
     if was_earlier:
+        problems.say(request, REPLAYED)
         progress = await _progress(services, upload, record)
     else:
-        progress = await _take_beginning(request, services, upload)
+        progress = await _take_beginning(request, services, upload, keyed)
     found = {"Location": f"{base_url}/uploads/{upload.id}"} | progress.headers(base_url)
     return Response(status_code=201, headers=found | (REPLAYED if was_earlier else {}))
 
@@ -253,7 +249,7 @@ async def show_upload(
     uncached = {"Cache-Control": "no-store"}
     if progress.record is not None:
         return await records.answer_when_stored(
-            progress.record, request, response, services, base_url, uncached
+            progress.record, request, response, services, base_url, uncached, is_new=False
         )
     response.headers.update(uncached)
     return UnfinishedUpload(
@@ -331,8 +327,18 @@ async def _begin(
     """
     upload_id = uuid4()
     begin = partial(services.uploads.begin, upload_id, expected_bytes=announced.length_bytes)
+    forget = partial(anyio.to_thread.run_sync, services.uploads.delete, upload_id)
     await anyio.to_thread.run_sync(begin)
-    return await services.transact(_create, upload_id, user_id, announced, keyed)
+    try:
+        upload, record, was_earlier = await services.transact(
+            _create, upload_id, user_id, announced, keyed
+        )
+    except (errors.IdempotencyConflict, errors.UploadNotFound):
+        await forget()
+        raise
+    if was_earlier:
+        await forget()
+    return upload, record, was_earlier
 
 
 def _create(
@@ -357,7 +363,7 @@ def _create(
 
 
 async def _take_beginning(
-    request: Request, services: Services, upload: ResumableUpload
+    request: Request, services: Services, upload: ResumableUpload, keyed: KeyedRequest | None
 ) -> Progress:
     """What the creation brings of the upload, if anything."""
     addition = None
@@ -365,9 +371,13 @@ async def _take_beginning(
         addition = Addition.of(request, 0, records.limits(services))
     try:
         return await _go_on(services, upload, addition)
+    except tus.REFUSALS:
+        # It will never be a recording; a repeat is to hear of that too, and not that it is gone.
+        await _forget(services, upload.id, keyed)
+        raise
     except errors.QuaverError:
-        # Nobody knows its address.
-        await _forget(services, upload.id)
+        if keyed is None:  # Nobody knows its address; else who repeats the request is told it.
+            await _forget(services, upload.id)
         raise
 
 
@@ -380,13 +390,17 @@ async def _get(
 def _authorized(
     session: Session, upload_id: str, request: Request
 ) -> tuple[ResumableUpload, Record | None]:
-    """An upload, for whoever began it. Raises: UploadNotFound, InvalidCredentials."""
+    """An upload, for whoever began it; for all others there is none.
+
+    Raises: UploadNotFound, InvalidCredentials.
+    """
+    sent = Credentials.of(request, user="")
     try:
         upload, record = resumable.get(session, UUID(upload_id))
-    except (ValueError, errors.UploadNotFound):
-        credentials.authenticate_anybody(session, Credentials.of(request))
+        credentials.authenticate(session, replace(sent, user=str(upload.user_id)))
+    except (ValueError, errors.UploadNotFound, errors.InvalidCredentials):
+        credentials.authenticate_anybody(session, sent)
         raise errors.UploadNotFound from None
-    credentials.authenticate(session, Credentials.of(request, user=str(upload.user_id)))
     return upload, record
 
 
@@ -426,20 +440,37 @@ async def _go_on(
             wav = await tus.receive(stored, upload.length_bytes, addition, records.limits(services))
             if wav is None:
                 return Progress(stored.size_bytes, stored.written_at + expiry_seconds)
-    record = await services.transact(_accept, upload.id, wav)
+    record = await services.transact(_accept, upload.id, wav, services.settings.max_bytes_per_user)
     services.queue.hint(record.job_id, jobs.CONVERT)
     return Progress(upload.length_bytes, record=record)
 
 
-def _accept(session: Session, upload_id: UUID, wav: Wav) -> Record:
-    """Once, whoever else is at it. Raises: UploadNotFound: it was given up meanwhile."""
+def _accept(session: Session, upload_id: UUID, wav: Wav, most_bytes: int | None) -> Record:
+    """Once, whoever else is at it.
+
+    Raises:
+        UploadNotFound: it was given up meanwhile.
+        TooManyRequests: its user has no room for it; it stays, for whoever asks again.
+    """
     upload, record = resumable.lock(session, upload_id)
     filename = tus.parse_metadata(upload.upload_metadata).get("filename", "")
     return record or records.new_record(
-        session, upload_id, user_id=upload.user_id, filename=filename, wav=wav
+        session,
+        upload_id,
+        user_id=upload.user_id,
+        filename=filename,
+        wav=wav,
+        most_bytes=most_bytes,
     )
 
 
-async def _forget(services: Services, upload_id: UUID) -> None:
-    if await services.transact(resumable.forget, upload_id) is None:
+async def _forget(services: Services, upload_id: UUID, keyed: KeyedRequest | None = None) -> None:
+    if await services.transact(_forget_begun, upload_id, keyed) is None:
         await anyio.to_thread.run_sync(services.uploads.delete, upload_id)
+
+
+def _forget_begun(session: Session, upload_id: UUID, keyed: KeyedRequest | None) -> Record | None:
+    """An upload, and the key that it was begun with."""
+    if keyed is not None:
+        forget(session, keyed)
+    return resumable.forget(session, upload_id)

@@ -94,7 +94,7 @@ def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: D
     twice_woken = services(database, [True, True])
 
     outcome = asyncio.run(
-        twice_woken.outcome(UUID(int=1), jobs.CONVERT, 60, lambda _: next(readings))
+        twice_woken.outcome(UUID(int=1), jobs.CONVERT, 60, lambda _: next(readings), is_new=True)
     )
 
     assert outcome == "done"
@@ -103,6 +103,18 @@ def test_a_workers_word_is_not_believed_before_the_row_says_the_same(database: D
 def test_who_is_not_woken_in_time_has_no_outcome(database: Database) -> None:
     never_woken = services(database, [False])
 
-    outcome = asyncio.run(never_woken.outcome(UUID(int=1), jobs.CONVERT, 0, lambda _: "done"))
+    outcome = asyncio.run(
+        never_woken.outcome(UUID(int=1), jobs.CONVERT, 0, lambda _: "done", is_new=True)
+    )
 
     assert outcome is None
+
+
+def test_what_is_not_new_is_looked_at_though_nobody_waits(database: Database) -> None:
+    never_woken = services(database, [False])
+
+    outcome = asyncio.run(
+        never_woken.outcome(UUID(int=1), jobs.CONVERT, 0, lambda _: "done", is_new=False)
+    )
+
+    assert outcome == "done"

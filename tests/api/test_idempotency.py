@@ -197,3 +197,43 @@ def test_a_key_lets_nobody_in(api: Api) -> None:
     answer = api.post(f"/users/{user.id}/token", headers=api.new_user().headers | headers)
 
     assert problem(answer) == (401, "invalid-credentials")
+
+
+@pytest.mark.parametrize("wish", ["respond-async", "wait=0"])
+def test_a_repeat_has_the_outcome_however_little_it_waits(
+    api: Api, questions: JService, wish: str
+) -> None:
+    questions.clues = make_clues(1)
+    headers = key() | {"Prefer": wish}
+    first = api.post("/questions", json={"questions_num": 1}, headers=headers)
+    assert first.status_code == 202
+    job = urlsplit(first.json()["job"]).path
+    eventually(lambda: api.get(job).json()["state"] == "done")
+
+    again = api.post("/questions", json={"questions_num": 1}, headers=headers)
+
+    assert again.status_code == 200
+    assert again.headers[REPLAYED] == "true"
+
+
+def test_a_repeat_of_a_failure_is_marked_as_one(api: Api, questions: JService) -> None:
+    questions.clues = make_clues(1)
+    headers = key() | {"Prefer": "wait=20"}
+
+    answers = [api.post("/questions", json={"questions_num": 2}, headers=headers) for _ in range(2)]
+
+    assert [problem(answer) for answer in answers] == [(503, "questions-exhausted")] * 2
+    assert [answer.headers.get(REPLAYED) for answer in answers] == [None, "true"]
+    assert [answer.headers["Preference-Applied"] for answer in answers] == ["wait=20"] * 2
+
+
+def test_a_repeat_after_the_recording_was_deleted_is_marked_as_one(api: Api) -> None:
+    user, headers, wav = api.new_user(), key(), make_wav(0.1)
+    stored = user.upload_plain(wav, headers=headers).json()
+    link = {"id": stored["id"], "user": user.id}
+    assert api.client.delete("/record", params=link, headers=user.headers).status_code == 204
+
+    again = user.upload_plain(wav, headers=headers)
+
+    assert problem(again) == (404, "record-not-found")
+    assert again.headers[REPLAYED] == "true"

@@ -177,7 +177,7 @@ def test_every_error_is_a_problem_object(document: Any) -> None:
         ("GET /record", "200 206 304 404 409 410 416 422 503"),
         ("GET /record/peaks", "200 304 404 409 410 422 503"),
         ("POST /uploads", "201 400 401 404 409 412 413 415 422 429 503 507"),
-        ("GET /uploads/{upload_id}", "200 202 401 404 410 413 415 422 503 507"),
+        ("GET /uploads/{upload_id}", "200 202 401 404 410 413 415 422 429 503 507"),
         ("PATCH /uploads/{upload_id}", "204 400 401 404 409 412 413 415 422 429 503 507"),
         ("DELETE /uploads/{upload_id}", "204 401 404 412 503"),
         ("POST /questions", "200 202 400 408 409 413 415 422 503"),

@@ -1,5 +1,6 @@
 """GET /records, DELETE /record, POST /users/{id}/token, and the quota."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -182,3 +183,22 @@ def test_who_has_reached_their_quota_is_refused_until_something_is_deleted(stack
         assert int(refused.headers["Retry-After"]) > 0
         delete(user, added["id"])
         assert user.upload(WAV).status_code == 201
+
+
+def test_a_quota_holds_for_uploads_at_once_too(stack: Stack) -> None:
+    with stack.another_api(MAX_BYTES_PER_USER="50000") as api, ThreadPoolExecutor(8) as threads:
+        user = api.new_user()
+        answers = list(threads.map(lambda _: user.upload(make_wav(1)), range(8)))
+        records = listed(user).json()["items"]
+
+    assert {answer.status_code for answer in answers} == {201, 429}
+    assert sum(record["size"] for record in records) < 100_000
+
+
+def test_a_repeat_is_let_in_by_a_full_quota(stack: Stack) -> None:
+    with stack.another_api(MAX_BYTES_PER_USER="2000") as api:
+        user, key = api.new_user(), {"Idempotency-Key": "the last one that fits"}
+        first, again = (user.upload(make_wav(1), headers=key) for _ in range(2))
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()

@@ -173,6 +173,46 @@ def test_a_creation_with_a_key_begins_one_upload(alice: User) -> None:
     assert problem(other) == (409, "idempotency-conflict")
 
 
+def test_a_repeated_creation_leaves_no_second_file(alice: User, stack: Stack) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    begin(alice, headers=key)
+    before = {*stack.uploads.iterdir()}
+
+    answers = [post(alice, len(WAV), key), post(alice, len(WAV) + 1, key)]
+
+    assert [answer.status_code for answer in answers] == [201, 409]
+    assert {*stack.uploads.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", [NO_WAV, WAV[:-100]])
+def test_a_repeat_of_a_refused_creation_is_refused_alike(alice: User, content: bytes) -> None:
+    key = {"Idempotency-Key": str(uuid4()), "Content-Type": MEDIA_TYPE}
+
+    first, again = (post(alice, len(content), key, content) for _ in range(2))
+
+    assert problem(first) == problem(again)
+    assert first.status_code in {415, 422}
+
+
+def test_what_a_broken_connection_brought_is_found_again_by_its_key(alice: User) -> None:
+    """The first one is still open when the second is told, and takes nothing along in the end."""
+    wav, sent_bytes = audio.make_wav(3), 400_000
+    key = {"Idempotency-Key": str(uuid4())}
+    head = TUS | alice.headers | key | {"Upload-Length": str(len(wav)), "Content-Type": MEDIA_TYPE}
+    with alice.api.connect() as wire:
+        lines = [f"{name}: {value}" for name, value in head.items()]
+        wire.send_head(f"POST /uploads?user={alice.id}", *lines, f"Content-Length: {len(wav)}")
+        wire.send(wav[:sent_bytes])
+        sending = begin(alice, len(wav), key)
+    eventually(lambda: sending.offset() == sent_bytes)
+    assert sending.patch(sent_bytes, wav[sent_bytes:]).status_code == 204
+
+    again = post(alice, len(wav), key)
+
+    assert again.headers["upload-offset"] == str(len(wav))
+    assert alice.api.get(sending.path, headers=alice.headers).json()["duration"] == 3
+
+
 def test_the_user_may_be_in_the_metadata(alice: User) -> None:
     told = TUS | alice.headers | {"Upload-Length": "100"} | metadata(user=str(alice.id))
 
@@ -426,8 +466,8 @@ def test_nobody_else_reaches_an_upload(alice: User, bob: User, method: str) -> N
     theirs = Sending(bob, sending.path)
     headers = {"Upload-Offset": "0", "Content-Type": MEDIA_TYPE}
 
-    assert problem(theirs.request(method, headers)) == (401, "invalid-credentials")
-    assert theirs.request("HEAD").status_code == 401
+    assert problem(theirs.request(method, headers)) == (404, "upload-not-found")
+    assert theirs.request("HEAD").status_code == 404
     assert sending.offset() == 0
 
 
