@@ -1,13 +1,35 @@
-"""How every exchange ends, whatever it is about: with nothing lost."""
+"""How every exchange ends, whatever it is about: with nothing lost, or seen to be broken."""
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared import errors
+
+log = logging.getLogger(__name__)
+
 LINGER_SECONDS = 30
 LINGER_STALL_SECONDS = 5
 """As nginx's lingering_time and lingering_timeout."""
+
+
+class BrokenOff(Exception):
+    """An answer that has begun cannot be ended, for the reason that is given.
+
+    The status line has gone out already, so a broken connection is all that is left to say.
+    """
+
+
+async def to_the_end(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """An answer's content, which is broken off at an error. Raises: BrokenOff."""
+    try:
+        async for block in content:
+            yield block
+    except errors.QuaverError as error:
+        raise BrokenOff(error.slug) from error
 
 
 class Linger:
@@ -25,9 +47,14 @@ class Linger:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _announces_body(scope):
             exchange = _Exchange(receive, send)
-            await self._app(scope, exchange.receive, exchange.send)
-        else:
+            receive, send = exchange.receive, exchange.send
+        try:
             await self._app(scope, receive, send)
+        except BrokenOff as reason:
+            log.info("the answer was broken off: %s", reason)
+            scope["extensions"]["quaver"]["hang_up"]()
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 class _Exchange:

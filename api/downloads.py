@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.connection import BrokenOff, to_the_end
 from api.dependencies import Transactions
 from shared import chunks
 from shared.models import Record
@@ -71,6 +72,7 @@ def link_headers(etag: str, modified: datetime) -> dict[str, str]:
 
 def respond(request: Request, sound: Sound, transact: Transactions, *, inline: bool) -> Response:
     """The answer to a GET or HEAD, by RFC 9110 sections 13 and 14."""
+    check_conditions(request, sound.etag, sound.modified)
     headers = sound.headers(inline=inline)
     if is_fresh(request, sound.etag, sound.modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -92,7 +94,7 @@ def respond(request: Request, sound: Sound, transact: Transactions, *, inline: b
     headers["Content-Length"] = str(span.stop - span.start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type="audio/mpeg")
-    content = _stream(sound.record_id, span, transact)
+    content = to_the_end(_stream(sound.record_id, span, transact))
     return StreamingResponse(content, status, headers, media_type="audio/mpeg")
 
 
@@ -111,6 +113,26 @@ def parse_range(value: str, size_bytes: int) -> Span | None:
     if last:
         return Span(max(0, size_bytes - int(last)), size_bytes if int(last) else 0)
     return None
+
+
+def check_conditions(request: Request, etag: str | None, modified: datetime | None = None) -> None:
+    """`If-Match` and `If-Unmodified-Since`; without an ETag there is nothing that could match.
+
+    Raises: HTTPException 412, if what is there is not what the client expects.
+    """
+    lists = request.headers.getlist("if-match")
+    if lists:
+        tags = ", ".join(lists)
+        strong = [tag for weak, tag in re.findall(r'(W/)?("[^"]*")', tags) if not weak]
+        holds = etag is not None and (tags.strip() == "*" or etag in strong)
+    else:
+        since = _date(request.headers.get("if-unmodified-since"))
+        holds = since is None or modified is None or modified <= since
+    if not holds:
+        raise HTTPException(
+            HTTPStatus.PRECONDITION_FAILED,
+            "What is there is not what If-Match or If-Unmodified-Since expects; look at it anew.",
+        )
 
 
 def is_fresh(request: Request, etag: str, modified: datetime | None = None) -> bool:
@@ -157,8 +179,7 @@ async def _stream(record_id: UUID, span: Span, transact: Transactions) -> AsyncI
     while position < span.stop:
         pieces = await transact.read(chunks.read, record_id, position, most_chunks=1)
         if not pieces:
-            # The status line has gone out already: a broken connection is all that is left to say.
-            raise EOFError(f"record {record_id} was deleted while it was downloaded")
+            raise BrokenOff("the recording was deleted")
         for piece in pieces:
             yield piece[: span.stop - position]
             position += len(piece)

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row
 
 from api import negotiation
+from api.connection import to_the_end
 from api.dependencies import Transactions
 from shared import catalogue
 from shared.catalogue import NAMES, Selection
@@ -144,7 +145,7 @@ async def whole(
     """
     pages = _pages(transact, selection, after)
     first = await anext(pages)
-    content = () if request.method == "HEAD" else _stream(form, first, pages)
+    content = () if request.method == "HEAD" else to_the_end(_stream(form, first, pages))
     return StreamingResponse(content, headers=form.headers)
 
 

@@ -27,6 +27,8 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "examples": ["respond-async", "wait=10"]},
     ),
     "Range": ("A part of the MP3.", {"type": "string", "examples": ["bytes=0-1023"]}),
+    "If-Match": ("ETags, of which one must be that of what is there.", _STRING),
+    "If-Unmodified-Since": ("Date, after which it must not have been stored.", _STRING),
     "If-Range": ("The ETag or the date of what the part is to belong to.", _STRING),
     "If-None-Match": ("ETags of copies that the client has.", _STRING),
     "If-Modified-Since": ("Date of the client's copy.", _STRING),

@@ -46,6 +46,7 @@ HTTP_TITLES = {
     HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed",
     HTTPStatus.NOT_ACCEPTABLE: "Not acceptable",
     HTTPStatus.REQUEST_TIMEOUT: "Request timeout",
+    HTTPStatus.PRECONDITION_FAILED: "Precondition failed",
     HTTPStatus.REQUEST_URI_TOO_LONG: "URI too long",
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range not satisfiable",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Request header fields too large",
@@ -195,7 +196,9 @@ def request_id(request: Request) -> str:
 
 def _method_not_allowed(request: Request) -> HTTPException:
     """The framework names the methods of the first route only that has this path."""
-    allowed = ", ".join(method for method in METHODS if _has_route(request, method))
+    # The one that was refused may have a route, which takes it on a condition.
+    others = (method for method in METHODS if method != request.method)
+    allowed = ", ".join(method for method in others if _has_route(request, method))
     # Below a mount no route matches any more: those are the files of /docs.
     allowed = allowed or "GET, HEAD"
     detail = f"{request.url.path} takes {allowed}, not {request.method}."

@@ -150,6 +150,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {"quaver": {"hang_up": self.hang_up}}  # See `BrokenOff`.
         self._unparsed_bytes = 0
         self._is_in_head = True
         self._refusal = _NO_REQUEST

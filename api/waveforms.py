@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import downloads, schemas
+from api.connection import BrokenOff, to_the_end
 from api.dependencies import Transactions
 from api.downloads import Sound
 from shared import waveforms
@@ -62,11 +63,12 @@ class Waveform:
 def respond(request: Request, waveform: Waveform, transact: Transactions) -> Response:
     """The answer to a GET or HEAD."""
     modified = waveform.sound.modified
+    downloads.check_conditions(request, waveform.etag, modified)
     headers = downloads.link_headers(waveform.etag, modified)
     if downloads.is_fresh(request, waveform.etag, modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     # Without a Content-Length, which only the written numbers would tell.
-    content = () if request.method == "HEAD" else _stream(waveform, transact)
+    content = () if request.method == "HEAD" else to_the_end(_stream(waveform, transact))
     return StreamingResponse(content, headers=headers, media_type="application/json")
 
 
@@ -89,8 +91,7 @@ async def _pages(waveform: Waveform, transact: Transactions) -> AsyncIterator[np
             waveforms.read, waveform.sound.record_id, position, most_rows=ROWS_PER_QUERY
         )
         if not read:
-            # The status line has gone out already: a broken connection is all there is to say.
-            raise EOFError(f"record {waveform.sound.record_id} was deleted while it was drawn")
+            raise BrokenOff("the recording was deleted")
         position += len(read) // PIXEL_BYTES
         held = rest + read
         is_last = position >= waveform.stored_pixels

@@ -88,6 +88,7 @@ _LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
 _QUESTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": FullQuestion, "description": "The question.", "headers": _QUESTION_HEADERS},
     304: {"description": "The client's copy is good.", "headers": _QUESTION_HEADERS},
+    412: problem(kind_of_http(HTTPStatus.PRECONDITION_FAILED)),
     **responses(errors.NotFound, errors.DatabaseUnavailable),
 }
 _STATS_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -149,13 +150,13 @@ async def show_stats(services: Service) -> Response:
     summary="Look at the headers of a question",
     operation_id="look_at_question",
     responses=_QUESTION_RESPONSES,
-    openapi_extra=asks("If-None-Match"),
+    openapi_extra=asks("If-Match", "If-None-Match"),
 )
 @router.get(
     "/questions/{question_id}",
     summary="Read a question",
     responses=_QUESTION_RESPONSES,
-    openapi_extra=asks("If-None-Match"),
+    openapi_extra=asks("If-Match", "If-None-Match"),
 )
 async def show_question(request: Request, transact: Transact, question_id: RowId) -> Response:
     """With its difficulty, and the terms on which its source lets it be passed on."""
@@ -171,6 +172,7 @@ async def show_question(request: Request, transact: Transact, question_id: RowId
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     # A question never changes; what is known of its source may, with a release.
     headers = {"ETag": etag, "Cache-Control": "public, max-age=3600"}
+    downloads.check_conditions(request, etag)
     if downloads.is_fresh(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(content, headers=headers, media_type="application/json")

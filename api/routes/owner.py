@@ -11,10 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
 
-from api import credentials, openapi, problems
+from api import credentials, downloads, openapi, problems
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Transact
-from api.openapi import asks, headers, responses
+from api.downloads import Sound
+from api.openapi import asks, headers, problem, responses
+from api.problems import kind_of_http
 from api.routes.records import RecordParameter, UserParameter, link
 from api.schemas import AcceptedRecord, ListedRecord, RecordPage, StoredRecord
 from shared import errors, jobs, records
@@ -84,8 +86,9 @@ async def list_records(  # noqa: PLR0917 - FastAPI gives them by name.
         errors.InvalidRequest,
         errors.RecordNotFound,
         errors.DatabaseUnavailable,
-    ),
-    openapi_extra=asks(token=True),
+    )
+    | {412: problem(kind_of_http(HTTPStatus.PRECONDITION_FAILED))},
+    openapi_extra=asks("If-Match", "If-Unmodified-Since", token=True),
 )
 async def delete_record(
     request: Request,
@@ -97,6 +100,10 @@ async def delete_record(
     transact = services.transact
     await transact.read(credentials.authenticate, Credentials.of(request))
     record, _ = await transact.read(records.get, *link(record_id, user))
+    sound = Sound.of(record) if record.stored_at else None
+    downloads.check_conditions(
+        request, sound.etag if sound else None, sound.modified if sound else record.created_at
+    )
     # Two transactions: the first has workers let go of the record's rows. Should the second fail,
     # the record's conversion has failed, and it can be deleted again.
     await transact(jobs.cancel, record.job_id, errors.RecordNotFound("The recording was deleted."))

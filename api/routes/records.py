@@ -85,7 +85,7 @@ _COPY_HEADERS = headers(
     "X-Robots-Tag",
 )
 _MP3 = {"content": {"audio/mpeg": BINARY}, "headers": _COPY_HEADERS}
-_CONDITIONS = ("If-None-Match", "If-Modified-Since")
+CONDITIONS = ("If-Match", "If-Unmodified-Since", "If-None-Match", "If-Modified-Since")
 _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole MP3.", **_MP3},
     206: {
@@ -94,6 +94,7 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": _COPY_HEADERS | headers("Content-Range"),
     },
     304: {"description": "The client's copy is good.", "headers": _COPY_HEADERS},
+    412: problem(kind_of_http(HTTPStatus.PRECONDITION_FAILED)),
     416: problem(kind_of_http(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE))
     | {"headers": headers("Content-Range")},
     **responses(
@@ -176,14 +177,14 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     operation_id="look_at_record",
     response_class=Response,
     responses=_DOWNLOAD_RESPONSES,
-    openapi_extra=asks(*_CONDITIONS),
+    openapi_extra=asks(*CONDITIONS),
 )
 @router.get(
     "/record",
     summary="Download a recording",
     response_class=Response,
     responses=_DOWNLOAD_RESPONSES,
-    openapi_extra=asks("Range", "If-Range", *_CONDITIONS),
+    openapi_extra=asks("Range", "If-Range", *CONDITIONS),
 )
 async def download_record(
     request: Request,

@@ -1,5 +1,6 @@
 """GET /record/peaks."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from sqlalchemy.orm import Session
 from api import schemas
 from api.dependencies import Transact
 from api.downloads import Sound
-from api.openapi import asks, headers, responses
+from api.openapi import asks, headers, problem, responses
+from api.problems import kind_of_http
 from api.routes import records
 from api.waveforms import MOST_SAMPLES_PER_PIXEL, Waveform, respond
 from shared import errors, waveforms
@@ -26,10 +28,11 @@ _HEADERS = headers(
     "X-Content-Type-Options",
     "X-Robots-Tag",
 )
-_REQUEST = asks("If-None-Match", "If-Modified-Since")
+_REQUEST = asks(*records.CONDITIONS)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Waveform, "description": "The waveform.", "headers": _HEADERS},
     304: {"description": "The client's copy is good.", "headers": _HEADERS},
+    412: problem(kind_of_http(HTTPStatus.PRECONDITION_FAILED)),
     **responses(
         errors.RecordNotFound,
         errors.RecordNotReady,

@@ -14,10 +14,11 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from api.downloads import Span, parse_range
 from shared import chunks, errors, jobs, records
+from shared.models import Chunk
 from tests import audio
 from tests.api.problems import problem
 from tests.stack import Api, Stack, User, eventually
@@ -384,3 +385,40 @@ def open_transactions(stack: Stack) -> int:
     )
     with stack.database.transaction() as session:
         return int(session.scalar(idle) or 0)
+
+
+def test_a_download_of_what_is_gone_breaks_off(make_link: MakeLink, stack: Stack) -> None:
+    """And it is nobody's mistake: the log has no traceback."""
+    link = make_link(body=BYTES)
+    with stack.database.transaction() as session:
+        session.execute(delete(Chunk).where(Chunk.record_id == link.id))
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        link.get()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("If-Match", "*", 200),
+        ("If-Match", '"x", {etag}', 200),
+        ("If-Match", '"x"', 412),
+        ("If-Match", "W/{etag}", 412),
+        ("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT", 412),
+        ("If-Unmodified-Since", "Fri, 01 Jan 2100 00:00:00 GMT", 200),
+        ("If-Unmodified-Since", "yesterday", 200),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_nothing_is_done_with_what_the_client_does_not_expect(
+    make_link: MakeLink, alice: User, method: str, name: str, value: str, status: int
+) -> None:
+    link = make_link(body=b"frames")
+    condition = {name: value.format(etag=link.head().headers["etag"])}
+    path = f"/record?id={link.id}&user={link.user}"
+
+    answer = alice.api.client.request(method, path, headers=alice.headers | condition)
+
+    is_deleted = (method, status) == ("DELETE", 200)
+    assert answer.status_code == (204 if is_deleted else status)
+    assert link.get().status_code == (404 if is_deleted else 200)
