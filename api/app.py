@@ -13,6 +13,7 @@ from api.connection import Linger
 from api.dependencies import Queue, Services, Transactions, body_as_it_is
 from api.metrics import Metrics
 from api.observing import Observed
+from api.places import Places
 from api.recent import Recent
 from api.routes import (
     catalogue,
@@ -119,4 +120,5 @@ def _services(settings: Settings, database_url: str, redis_url: str) -> Services
         uploads=store.from_url(settings.uploads),
         broker_url=redis_url,
         question_stats=Recent(partial(transact.read, statistics)),
+        places=Places(settings.max_concurrent_uploads),
     )

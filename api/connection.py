@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors
@@ -45,7 +46,7 @@ class Linger:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _announces_body(scope):
+        if scope["type"] == "http" and has_body(HTTPConnection(scope)):
             exchange = _Exchange(receive, send)
             receive, send = exchange.receive, exchange.send
         try:
@@ -90,6 +91,7 @@ class _Exchange:
                         await self.receive()
 
 
-def _announces_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+def has_body(request: HTTPConnection) -> bool:
+    """Whether a request announces one."""
+    headers = request.headers
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -25,7 +25,8 @@ from sqlalchemy import QueuePool, select
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
-from api import problems
+from api import negotiation, problems
+from api.places import Places
 from api.recent import Recent
 from api.waiting import Waiter
 from shared import crashpoints, errors, jobs
@@ -169,8 +170,7 @@ class Services:
     uploads: UploadStore
     broker_url: str
     question_stats: Recent[dict[str, Any]]
-    arriving: int = 0
-    """Uploads under way."""
+    places: Places
 
     async def outcome(
         self,
@@ -239,7 +239,7 @@ def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     """A dependency that reads a JSON body of this kind, and never more than a small one."""
 
     async def read(request: Request) -> Body:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = negotiation.media_type(request)
         if media_type != "application/json":
             raise errors.UnsupportedMediaType(
                 f"The body must be JSON with Content-Type: application/json, not {media_type!r}."

@@ -154,7 +154,8 @@ def _filename(disposition: str, plain: bytes) -> str:
     Browsers send UTF-8 and percent-encode what would end the string (WHATWG HTML, "multipart form
     data"); some libraries use the extended form of RFC 8187.
     """
-    extended = re.search(r"filename\*=utf-8'[^']*'([^;\s]+)", disposition, re.IGNORECASE)
+    unquoted = re.sub(r'"(?:\\.|[^"\\])*"?', "", disposition)
+    extended = re.search(r"filename\*=utf-8'[^']*'([^;\s]+)", unquoted, re.IGNORECASE)
     if extended:
         return unquote(extended[1])
     return re.sub("%22", '"', re.sub("%0D|%0A", " ", _text(plain)))

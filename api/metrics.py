@@ -67,7 +67,7 @@ class Metrics:
             registry=registry,
         )
         pool = services.transact.pool
-        self._show("quaver_uploads_under_way", "Uploads arriving.", lambda: services.arriving)
+        self._show("quaver_uploads_under_way", "Uploads arriving.", lambda: services.places.taken)
         self._show(
             "quaver_clients_waiting", "Clients waiting for a job.", lambda: services.waiter.clients
         )

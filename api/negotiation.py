@@ -1,6 +1,16 @@
-"""Which of several media types a client takes: `Accept`, as RFC 9110, section 12.5.1, has it."""
+"""Media types: what a body is said to be, and which of several a client takes.
+
+`Content-Type` and `Accept`, as RFC 9110 has them in sections 8.3 and 12.5.1.
+"""
 
 from collections.abc import Sequence
+
+from fastapi import Request
+
+
+def media_type(request: Request) -> str:
+    """Of the request's body, without parameters and in lower case; empty if it does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def preferred(accept: str, offers: Sequence[str]) -> str | None:

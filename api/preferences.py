@@ -1,10 +1,14 @@
 """`Prefer`: how long a client wants to wait for a job (RFC 7240)."""
 
+import re
 from typing import NamedTuple
 
 from fastapi import Request
 
 RESPOND_ASYNC, WAIT = "respond-async", "wait"
+
+_ITEM = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+"""Commas within quotes are no separators."""
 
 
 class Waiting(NamedTuple):
@@ -30,17 +34,17 @@ def waiting(request: Request, *, most_seconds: float) -> Waiting:
     if RESPOND_ASYNC in wishes:
         applied.append(RESPOND_ASYNC)
         seconds = 0
-    wish = wishes.get(WAIT, "")
-    if wish.isascii() and wish.isdigit() and int(wish[:9]) <= most_seconds:
-        applied.append(f"{WAIT}={int(wish[:9])}")
-        seconds = int(wish[:9])
+    wish = re.fullmatch("0*([0-9]{1,9})", wishes.get(WAIT, ""))
+    if wish and int(wish[1]) <= most_seconds:
+        applied.append(f"{WAIT}={int(wish[1])}")
+        seconds = int(wish[1])
     return Waiting(seconds, ", ".join(applied))
 
 
 def _preferences(header: str) -> dict[str, str]:
     """Names and values; of those named more than once the first counts."""
     found: dict[str, str] = {}
-    for item in header.split(","):
+    for item in _ITEM.findall(header):
         name, _, value = item.partition(";")[0].partition("=")
         found.setdefault(name.strip().lower(), value.strip().strip('"'))
     return found

@@ -23,7 +23,9 @@ HEADER_COST_BYTES = 32
 MOST_PIPELINED = 16
 """Requests that wait for the answers to those before them; a packet may bring thousands."""
 
-_A_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+_A_HOST = re.compile(
+    rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?"
+)
 """RFC 3986, 3.2.2, which RFC 9112, 3.2, wants to be heeded."""
 
 _Refusal = tuple[HTTPStatus, str]

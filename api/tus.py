@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 
-from api import uploads
+from api import negotiation, uploads
 from api.uploads import WRITE_BYTES, File, Limits
 from shared import errors
 from shared.store import ResumedUpload, UploadStore
@@ -64,6 +64,12 @@ class Announcement:
         return cls(length_bytes, metadata)
 
 
+def check_media_type(request: Request) -> None:
+    """Raises: UnsupportedMediaType."""
+    if negotiation.media_type(request) != MEDIA_TYPE:
+        raise errors.UnsupportedMediaType(f"The body's Content-Type must be {MEDIA_TYPE}.")
+
+
 def number(request: Request, header: str) -> int:
     """The number of bytes that a header names. Raises: InvalidRequest."""
     value = request.headers.get(header, "")
@@ -105,8 +111,7 @@ class Addition:
     @classmethod
     def of(cls, request: Request, offset: int, limits: Limits) -> "Addition":
         """Raises: UnsupportedMediaType."""
-        if request.headers.get("content-type") != MEDIA_TYPE:
-            raise errors.UnsupportedMediaType(f"The body's Content-Type must be {MEDIA_TYPE}.")
+        check_media_type(request)
         announced_bytes = uploads.content_length(request) or 0
         return cls(offset, announced_bytes, uploads.body(request, limits))
 

@@ -70,9 +70,12 @@ class Gate:
     """Where clients say who they are."""
 
     authenticate: Callable[[Credentials], Awaitable[int]]
-    """The user's id as a number. Raises: InvalidCredentials, DatabaseUnavailable."""
-    check: Callable[[], Awaitable[None]]
-    """Raises: DatabaseUnavailable, as long as nobody can be let in."""
+    """The user's id as a number.
+
+    Raises: InvalidCredentials, TooManyRequests, DatabaseUnavailable.
+    """
+    admit_stranger: Callable[[], Awaitable[None]]
+    """Lets a file come before its user's token. Raises: TooManyRequests, DatabaseUnavailable."""
 
 
 async def receive(
@@ -80,12 +83,12 @@ async def receive(
 ) -> Received:
     """Take in the WAV of a request, be it a form or the plain bytes, and make it durable.
 
-    Credentials are checked as soon as they are known and before anything is kept, the WAV as soon
-    as its first bytes have come. When anything is wrong, nothing stays behind.
+    Credentials are checked as soon as they are known, the WAV as soon as its first bytes have come.
+    When anything is wrong, nothing stays behind.
 
     Raises:
         UploadTooLarge, UploadTooSlow, MalformedRequest, InvalidRequest, InvalidCredentials,
-        NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull, DatabaseUnavailable.
+        TooManyRequests, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull, DatabaseUnavailable.
     """
     boundary = forms.boundary(request)
     overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
@@ -121,15 +124,15 @@ async def _receive_form(
     if _knows_credentials(request, {}):
         # Nothing has been asked of the client yet: if it waits for a 100, it sends no byte.
         user_id = await gate.authenticate(_credentials(request, {}))
-    is_open = False
+    is_admitted = False
     async for block in body(request, limits):
         form.feed(block)
         if user_id is None and _knows_credentials(request, form.fields):
             user_id = await gate.authenticate(_credentials(request, form.fields))
-        elif user_id is None and not is_open:
-            # Who says only behind the file who they are would send all of it in vain.
-            await gate.check()
-            is_open = True
+        elif user_id is None and form.has_file and not is_admitted:
+            # Who says only behind the file who they are would else send all of it in vain.
+            await gate.admit_stranger()
+            is_admitted = True
         await file.drain()
     form.close()
     if user_id is None:
@@ -276,6 +279,10 @@ def _knows_credentials(request: Request, fields: Mapping[str, str]) -> bool:
 
 
 def _credentials(request: Request, fields: Mapping[str, str]) -> Credentials:
-    """As fields of the form, or else as query parameter `user` and Bearer header."""
+    """As query parameter `user` and Bearer header, or else as fields of the form.
+
+    In this order, for those are known from the beginning: what counts must not be a matter of how
+    the bytes came.
+    """
     sent = Credentials.of(request)
-    return Credentials(fields.get("user") or sent.user, fields.get("token") or sent.token)
+    return Credentials(sent.user or fields.get("user", ""), sent.token or fields.get("token", ""))

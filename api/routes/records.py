@@ -1,7 +1,5 @@
 """POST /record and GET /record."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -26,6 +24,7 @@ from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services, Transact
 from api.idempotency import REPLAYED
 from api.openapi import BINARY, asks, headers, problem, responses
+from api.places import Place
 from api.problems import kind_of_http
 from api.schemas import LARGEST_ID, AcceptedRecord, RowId, StoredRecord, Uuid, row_id
 from shared import errors, jobs, records, users
@@ -159,8 +158,8 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
 
     Answers when the MP3 is stored.
     """
-    with place_for_upload(services):
-        record, was_earlier = await _take_in(request, services, key)
+    with services.places.place() as place:
+        record, was_earlier = await _take_in(request, services, place, key)
     services.queue.hint(record.job_id, jobs.CONVERT)
     said = REPLAYED if was_earlier else {}
     answer = await answer_when_stored(
@@ -226,22 +225,9 @@ async def answer_when_stored(  # noqa: PLR0917 - As its callers are called.
     return StoredRecord.of(stored, base_url)
 
 
-@contextmanager
-def place_for_upload(services: Services) -> Iterator[None]:
-    if services.arriving >= services.settings.max_concurrent_uploads:
-        raise errors.TooManyRequests(
-            f"{services.arriving} uploads are under way, which is as many as this service takes "
-            "at once. Try again in a moment.",
-            retry_after_seconds=5,
-        )
-    services.arriving += 1
-    try:
-        yield
-    finally:
-        services.arriving -= 1
-
-
-async def _take_in(request: Request, services: Services, key: str | None) -> tuple[Record, bool]:
+async def _take_in(
+    request: Request, services: Services, place: Place, key: str | None
+) -> tuple[Record, bool]:
     """Store the upload, then its record and its job; and whether its key had led to one earlier.
 
     Nothing is promised before that commit, and nothing is lost after it. Should the commit fail,
@@ -252,12 +238,18 @@ async def _take_in(request: Request, services: Services, key: str | None) -> tup
     most_bytes = services.settings.max_bytes_per_user
 
     async def authenticate(sent: Credentials) -> int:
-        return await services.transact.read(admit, sent, most_bytes, key, _SCOPE)
+        user_id = await services.transact.read(admit, sent, most_bytes, key, _SCOPE)
+        place.take(is_known=True)
+        return user_id
+
+    async def admit_stranger() -> None:
+        place.take(is_known=False)
+        await services.transact.check()
 
     def create(expected_bytes: int) -> Upload:
         return services.uploads.create(record_id, expected_bytes=expected_bytes)
 
-    gate = uploads.Gate(authenticate, services.transact.check)
+    gate = uploads.Gate(authenticate, admit_stranger)
     received = await uploads.receive(
         request, create, limits(services), gate, hashed=key is not None
     )

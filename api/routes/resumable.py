@@ -1,6 +1,5 @@
 """/uploads: recordings that arrive over many requests, by tus 1.0 (`api/tus.py`)."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from api import credentials, idempotency, problems, tus
+from api.connection import has_body
 from api.credentials import Credentials
 from api.dependencies import BaseUrl, Service, Services
 from api.idempotency import REPLAYED
@@ -174,6 +174,8 @@ async def begin_upload(
     beginning of the WAV; what follows goes to the upload's own address.
     """
     announced = Announcement.of(request, records.limits(services))
+    if has_body(request):
+        tus.check_media_type(request)
     user = user or tus.parse_metadata(announced.metadata).get("user", "")
     sent = Credentials.of(request, user=user)
     most_bytes = services.settings.max_bytes_per_user
@@ -366,9 +368,7 @@ async def _take_beginning(
     request: Request, services: Services, upload: ResumableUpload, keyed: KeyedRequest | None
 ) -> Progress:
     """What the creation brings of the upload, if anything."""
-    addition = None
-    if request.headers.get("content-type") == tus.MEDIA_TYPE:
-        addition = Addition.of(request, 0, records.limits(services))
+    addition = Addition.of(request, 0, records.limits(services)) if has_body(request) else None
     try:
         return await _go_on(services, upload, addition)
     except tus.REFUSALS:
@@ -433,7 +433,9 @@ async def _go_on(
     for whoever asks next. No client is told that all has come before it is.
     """
     expiry_seconds = services.settings.upload_expiry_seconds
-    with records.place_for_upload(services) if addition else nullcontext():
+    with services.places.place() as place:
+        if addition is not None:
+            place.take(is_known=True)
         async with tus.resumed(
             services.uploads, upload.id, expiry_seconds=expiry_seconds
         ) as stored:

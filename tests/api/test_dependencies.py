@@ -86,6 +86,7 @@ def services(database: Database, woken: list[bool]) -> Services:
         uploads=Mock(),
         broker_url="",
         question_stats=Mock(),
+        places=Mock(),
     )
 
 

@@ -107,7 +107,7 @@ def test_a_body_cut_short_is_told_to_who_listens_still(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["a b", "a/b", "user@a", "[", "[x]", "http://a", "<script>", "a:b"]
+    "host", ["a b", "a/b", "user@a", "[", "[x]", "http://a", "<script>", "a:b", "%", "\xff"]
 )
 def test_a_host_that_is_none_is_refused(stack: Stack, host: str) -> None:
     with stack.api.connect() as wire:

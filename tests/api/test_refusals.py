@@ -361,6 +361,21 @@ def test_uploads_over_the_bound_are_told_when_to_come_again(carl: User) -> None:
     assert ends == ["upload-too-slow"] * 2
 
 
+def test_who_is_not_known_yet_takes_no_place(carl: User) -> None:
+    """Of two; a file that comes before its user's token takes one of them, and never both."""
+    silent = f"Content-Type: {FORM}", "Content-Length: 100000"
+    begun = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF'.encode()
+
+    with ExitStack() as connections:
+        for sent in (f"--{BOUNDARY}\r\n".encode(), begun, begun):
+            wire = connections.enter_context(Wire(carl.api.port))
+            wire.send_head("POST /record", *silent)
+            wire.send(sent)
+        answer = carl.upload(NO_WAV[:100])
+
+    assert problem(answer) == (415, "not-a-wav")
+
+
 def test_refused_and_broken_uploads_give_their_place_back(carl: User) -> None:
     for _ in range(3):
         carl.upload(NO_WAV[:100])

@@ -159,6 +159,22 @@ def test_the_creation_may_bring_all(alice: User) -> None:
     assert alice.api.get(answer.headers["location"], headers=alice.headers).json()["duration"] == 1
 
 
+@pytest.mark.parametrize("kind", [MEDIA_TYPE.title(), f"{MEDIA_TYPE}; a=b"])
+def test_a_media_type_is_what_it_is_however_it_is_written(alice: User, kind: str) -> None:
+    answer = post(alice, len(WAV), {"Content-Type": kind}, WAV)
+
+    assert answer.headers["upload-offset"] == str(len(WAV))
+
+
+def test_a_creation_with_another_body_is_refused(alice: User, stack: Stack) -> None:
+    before = {*stack.uploads.iterdir()}
+
+    answer = post(alice, len(WAV), {"Content-Type": "audio/wav"}, WAV)
+
+    assert problem(answer) == (415, "unsupported-media-type")
+    assert {*stack.uploads.iterdir()} <= before
+
+
 def test_a_creation_with_a_key_begins_one_upload(alice: User) -> None:
     key = {"Idempotency-Key": str(uuid4())}
     sending = begin(alice, headers=key)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import numpy as np
@@ -141,6 +141,30 @@ def test_a_name_may_come_in_the_extended_form(alice: User) -> None:
     assert record["filename"] == 'ё".mp3'
 
 
+def test_a_name_may_look_like_another_one(alice: User) -> None:
+    name = "a; filename*=utf-8''evil.wav"
+    body = _form(alice, f'Content-Disposition: form-data; name=file; filename="{name}"')
+
+    record = alice.api.post("/record", **body).json()
+
+    assert record["filename"] == f"{name.removesuffix('.wav')}.mp3"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 100])
+def test_the_header_counts_more_than_the_form_wherever_it_is_cut(alice: User, cut: int) -> None:
+    fields = {"user": alice.fields["user"], "token": str(uuid4())}
+    request = httpx.Request("POST", alice.api.url, data=fields, files={"file": ("a.wav", WAV)})
+    body = request.read()
+
+    answer = alice.api.post(
+        "/record",
+        headers=alice.headers | {"Content-Type": request.headers["content-type"]},
+        content=iter([body[:cut], body[cut:]]),
+    )
+
+    assert answer.status_code == 201
+
+
 def test_requests_can_upload(alice: User) -> None:
     answer = requests.post(
         f"{alice.api.url}/record", data=alice.fields, files={"file": ("Ё.wav", WAV)}, timeout=30
@@ -234,7 +258,7 @@ def test_links_begin_as_the_client_addressed_the_service(alice: User) -> None:
     assert record["job"].startswith("http://sound.example:8443/jobs/")
 
 
-@pytest.mark.parametrize("host", ["", "[", 'a"><b>', "a/b?c#d", "x:99999", "user@host", "\xff"])
+@pytest.mark.parametrize("host", ["", "x:99999", ":"])
 def test_an_absurd_host_never_gets_into_a_link(alice: User, host: str) -> None:
     with alice.api.connect() as wire:
         headers = f"Authorization: Bearer {alice.token}", f"Content-Length: {len(WAV)}"
