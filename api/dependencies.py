@@ -172,6 +172,11 @@ class Services:
     question_stats: Recent[dict[str, Any]]
     places: Places
 
+    async def forget_upload(self, upload_id: UUID) -> None:
+        """Delete what nobody needs; while the store is away, that is left to the sweep."""
+        with suppress(errors.StorageUnavailable):
+            await anyio.to_thread.run_sync(self.uploads.delete, upload_id)
+
     async def outcome(
         self,
         job_id: UUID,

@@ -165,7 +165,8 @@ async def receive(
     Raises:
         OffsetConflict: another request has added to it.
         UploadNotFound: it was deleted meanwhile.
-        UploadTooLarge, MalformedRequest, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
+        UploadTooLarge, MalformedRequest, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull,
+        StorageUnavailable.
     """
     if addition is not None:
         addition.check(upload.size_bytes, length_bytes)

@@ -62,7 +62,7 @@ class Received:
 
 
 Create = Callable[[int], Upload]
-"""Begins an upload of about so many bytes. Raises: StorageFull."""
+"""Begins an upload of about so many bytes. Raises: StorageFull, StorageUnavailable."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ async def receive(
 
     Raises:
         UploadTooLarge, UploadTooSlow, MalformedRequest, InvalidRequest, InvalidCredentials,
-        TooManyRequests, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull, DatabaseUnavailable.
+        TooManyRequests, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull, StorageUnavailable,
+        DatabaseUnavailable.
     """
     boundary = forms.boundary(request)
     overhead_bytes = 0 if boundary is None else OVERHEAD_BYTES
@@ -179,7 +180,9 @@ class File:
     async def drain(self, *, at_least: int = WRITE_BYTES) -> None:
         """Check what has come, and write it once it is worth it.
 
-        Raises: UploadTooLarge, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull.
+        Raises:
+            UploadTooLarge, NotAWav, UnsupportedWavCodec, InvalidWav, StorageFull,
+            StorageUnavailable.
         """
         for block in self._unread:
             self._reader.feed(block)
@@ -191,7 +194,10 @@ class File:
             await anyio.to_thread.run_sync(self._write, blocks)
 
     async def close(self) -> Wav:
-        """Everything has come: durable from here on. Raises: NotAWav, InvalidWav, StorageFull."""
+        """Everything has come: durable from here on.
+
+        Raises: NotAWav, InvalidWav, StorageFull, StorageUnavailable.
+        """
         await self.drain(at_least=1)
         found = self._reader.close()
         await anyio.to_thread.run_sync(self._commit)

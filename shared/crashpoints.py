@@ -16,6 +16,8 @@ Point = Literal[
     "upload-written",  # All are; the system may still hold them in memory.
     "upload-synced",  # They are on disk, under the name of what is arriving.
     "upload-renamed",  # They have their name; the database does not know of them.
+    "piece-stored",  # In a bucket there is a piece of it, and it is not committed.
+    "upload-ended",  # It is committed there; the database does not know of it.
     # In the API, with whatever is asked for.
     "job-created",  # Its row is written; no COMMIT.
     "job-accepted",  # It is committed; no hint.

@@ -28,6 +28,7 @@
         ├── NotReady                    not-ready
         ├── QueueUnavailable            queue-unavailable
         ├── DatabaseUnavailable         database-unavailable
+        ├── StorageUnavailable          storage-unavailable             (not held against its job)
         ├── QuestionSourceUnavailable   question-source-unavailable     (final for its job)
         └── QuestionsExhausted          questions-exhausted             (final for its job)
 
@@ -272,6 +273,13 @@ class DatabaseUnavailable(Unavailable):
 
     slug = "database-unavailable"
     title = "Database unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    """The place where uploads wait is away; try again in a moment."""
+
+    slug = "storage-unavailable"
+    title = "Storage unavailable"
 
 
 class QuestionSourceUnavailable(Unavailable):

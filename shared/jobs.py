@@ -251,14 +251,25 @@ def _open_family(parent_id: UUID) -> ColumnElement[bool]:
     return Job.id.in_(rows.with_for_update(skip_locked=True))
 
 
-def put_back(session: Session, held: Claim, error: errors.QuaverError, *, delay: timedelta) -> bool:
-    """Queue the job again, to be tried after `delay`; False when the lease is lost."""
+def put_back(
+    session: Session,
+    held: Claim,
+    error: errors.QuaverError,
+    *,
+    delay: timedelta,
+    counted: bool = True,
+) -> bool:
+    """Queue the job again, to be tried after `delay`; False when the lease is lost.
+
+    An attempt that is not `counted` is as if it had never been made.
+    """
     return _move(
         session,
         held,
         state=State.QUEUED,
         error=error.to_json(),
         progress=0,
+        attempt=held.attempt if counted else held.attempt - 1,
         lease_token=None,
         lease_until=None,
         not_before=func.clock_timestamp() + delay,

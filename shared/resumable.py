@@ -1,7 +1,7 @@
 """Resumable uploads: who began them, and which of them have become records.
 
-How much of one has come is the size of its file in the store (`shared/store.py`): that is one truth
-for all processes, and no kill can come between it and another one.
+How much of one has come is what is in the store (`shared/store.py`): that is one truth for all
+processes, and no kill can come between it and another one.
 """
 
 from collections.abc import Iterable

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
     database_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://")
     redis_url: str | None = Field(default=None, pattern=r"^rediss?://")
-    uploads_url: str | None = Field(default=None, pattern=r"^file:///")
+    uploads_url: str | None = Field(
+        default=None, pattern=r"^(file:///|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#\s]*)?$)"
+    )
 
     question_sources: Annotated[dict[str, str | None], NoDecode] = Field(
         default={"jservice": None, "opentdb": None, "bank": None}

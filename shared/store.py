@@ -41,28 +41,33 @@ class Upload(Protocol):
 class ResumedUpload(Upload, Protocol):
     """An upload that arrives over many requests, of which several may be open at a time.
 
-    A `write` appends only where nobody else has appended since this was opened, or else raises
-    OffsetConflict. So a connection that is dead, and of which nobody knows it yet, holds up nobody
-    who goes on over another one; and what is there never changes, it only grows.
+    A `write` appends only where nobody else has appended since this was opened, or else it raises
+    OffsetConflict, or the next `sync` or `commit` does. So a connection that is dead, and of which
+    nobody knows it yet, holds up nobody who goes on over another one; and what is there never
+    changes, it only grows.
     """
 
     file: BinaryIO
-    """What has come before, to be read."""
+    """What has come before, to be read; it raises UploadNotFound if that is deleted meanwhile."""
     size_bytes: int
+    """Of that, and of what was written since."""
 
     @property
     def written_at(self) -> float:
         """When it was last added to, in seconds since 1970."""
 
     def sync(self) -> None:
-        """Make durable what has come. Raises: StorageFull."""
+        """Make durable what has come, for all to see. Raises: StorageFull, OffsetConflict."""
 
     def close(self) -> None:
         """Let others go on with it."""
 
 
 class UploadStore(Protocol):
-    """Keeps uploads by id. Its methods block, and may be called from any thread."""
+    """Keeps uploads by id. Its methods block, and may be called from any thread.
+
+    All raise StorageUnavailable, and so do those of the uploads, where the store can be away.
+    """
 
     def create(self, upload_id: UUID, *, expected_bytes: int = 0) -> Upload:
         """Begin an upload. Raises: StorageFull, also where so much would not fit."""
@@ -74,7 +79,7 @@ class UploadStore(Protocol):
         """An upload that has begun, or is committed. Raises: FileNotFoundError."""
 
     def open(self, upload_id: UUID) -> BinaryIO:
-        """The bytes of a committed upload. Raises: FileNotFoundError."""
+        """The bytes of a committed upload, to be read anywhere. Raises: FileNotFoundError."""
 
     def delete(self, upload_id: UUID) -> None:
         """Forget an upload; one that is not there is no error."""
@@ -237,7 +242,12 @@ class ResumedFolderUpload(FolderUpload):
 
 
 def from_url(url: str) -> UploadStore:
-    """The store that a URL such as `file:///srv/uploads` names."""
+    """The store that a URL such as `file:///srv/uploads` or `s3://bucket/prefix` names."""
+    if url.startswith("s3:"):
+        # Half a second and 40 MB, for those alone who have a bucket.
+        from shared.s3 import S3Store  # noqa: PLC0415
+
+        return S3Store.of_url(url)
     return FolderStore(Path(unquote(urlsplit(url).path)))
 
 

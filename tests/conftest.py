@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import boto3.session
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
@@ -14,6 +15,7 @@ from launcher import postgres, valkey
 from shared import database as databases
 from shared import jobs, migrations, signals
 from shared.database import Database
+from tests import seaweed
 from worker.lease import Lease
 
 TEMPLATE = "migrated"
@@ -85,6 +87,31 @@ def redis_url(broker: str) -> str:
     client.flushall()
     client.close()
     return broker
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweed.Server]:
+    with seaweed.Server(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def boto(seaweed_server: seaweed.Server) -> boto3.session.Session:
+    """What boto3 knows of S3, read once: that takes longer than most tests."""
+    return boto3.session.Session(
+        aws_access_key_id=seaweed_server.keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=seaweed_server.keys["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@pytest.fixture
+def s3_url(
+    seaweed_server: seaweed.Server, boto: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A place in a bucket that is empty, and to which this process has the keys."""
+    monkeypatch.setattr(boto3.session, "Session", lambda: boto)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", seaweed_server.keys["AWS_ENDPOINT_URL_S3"])
+    return seaweed_server.url(str(uuid4()))
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ class Stack:
         )
         self.database = Database(self.engine)
         self.api = self.another_api()
-        self._workers = [self._worker("records"), self._worker("questions")]
+        self.workers = [self._worker("records"), self._worker("questions")]
 
     def __enter__(self) -> Self:
         try:
@@ -275,7 +275,7 @@ class Stack:
 
     @property
     def processes(self) -> list[Process]:
-        return [self.api, *self._workers]
+        return [self.api, *self.workers]
 
     def revive(self) -> None:
         """Start again what has died, as the launcher does."""

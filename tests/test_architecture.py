@@ -38,6 +38,8 @@ DOORS = {
     "opentelemetry": ("shared/tracing.py",),
     "alembic": ("shared/migrations/",),
     "requests": ("worker/upstream.py",),
+    "boto3": ("shared/bucket.py",),
+    "botocore": ("shared/bucket.py",),
     "lameenc": ("worker/encode.py",),
     "soxr": ("worker/resample.py",),
     "pydub": ("worker/decode.py",),

@@ -4,7 +4,7 @@ A long one is split into segments, which other jobs encode, and joined when they
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from shared import chunks, crashpoints, jobs, records, tracing, waveforms
+from shared import chunks, crashpoints, errors, jobs, records, tracing, waveforms
 from shared.chunks import Part
 from shared.store import storage_errors
 from shared.tags import Tags
@@ -46,7 +46,8 @@ def convert(lease: Lease, recording: Recording, cores: Cores) -> None:
     else:
         _store(lease, recording, partial(recording.encode, cores=cores, progress=lease.report))
     crashpoints.reach("mp3-stored")
-    recording.uploads.delete(recording.id)
+    with suppress(errors.StorageUnavailable):  # The sweep comes back to it.
+        recording.uploads.delete(recording.id)
 
 
 def _split(lease: Lease, recording: Recording, plan: Sequence[Segment]) -> None:

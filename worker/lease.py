@@ -225,10 +225,13 @@ class Lease:
         for job_id in filter(None, (self.job_id, self._claim.parent_id)):
             self._publish(job_id, State.FAILED, self.progress)
 
-    def put_back(self, error: errors.QuaverError, *, delay: timedelta) -> None:
+    def put_back(
+        self, error: errors.QuaverError, *, delay: timedelta, counted: bool = True
+    ) -> None:
         """Another attempt is to be made after `delay`. Raises: LeaseLost."""
         with self._database.transaction() as session:
-            self._require(jobs.put_back(session, self._claim, error, delay=delay))
+            held = jobs.put_back(session, self._claim, error, delay=delay, counted=counted)
+            self._require(held)
         self.outcome = "retried"
         self._publish(self.job_id, State.QUEUED, self.progress)
 

@@ -97,6 +97,9 @@ def perform(place: Workplace, job_id: UUID, work: Callable[[Lease], None]) -> No
             work(lease)
         except LeaseLost:
             log.warning("the job was taken over by another worker")
+        except errors.StorageUnavailable as error:
+            # However often that happens, it tells nothing of the job.
+            _end(lease, error, again=True, counted=False)
         except errors.QuaverError as error:
             _end(lease, error, again=error.retryable and lease.attempt < place.max_attempts)
         except Exception as error:
@@ -129,11 +132,12 @@ def _observed(place: Workplace, claim: jobs.Claim, lease: Lease, began_ns: int) 
             span.tell({**claim.subject, "outcome": lease.outcome})
 
 
-def _end(lease: Lease, error: errors.QuaverError, *, again: bool) -> NoReturn:
+def _end(lease: Lease, error: errors.QuaverError, *, again: bool, counted: bool = True) -> NoReturn:
     log.warning("%s", error.detail)
     try:
         if again:
-            lease.put_back(error, delay=timedelta(seconds=5 * 4 ** (lease.attempt - 1)))
+            delay = timedelta(seconds=5 * 4 ** (lease.attempt - 1))
+            lease.put_back(error, delay=delay, counted=counted)
             raise Retry(exc=error)
         lease.fail(error)
     except LeaseLost:

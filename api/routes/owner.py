@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
@@ -108,7 +107,7 @@ async def delete_record(
     # the record's conversion has failed, and it can be deleted again.
     await transact(jobs.cancel, record.job_id, errors.RecordNotFound("The recording was deleted."))
     await transact(records.forget, record.id)
-    await anyio.to_thread.run_sync(services.uploads.delete, record.id)
+    await services.forget_upload(record.id)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

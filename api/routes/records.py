@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
@@ -139,6 +138,7 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
             errors.InvalidWav,
             errors.TooManyRequests,
             errors.DatabaseUnavailable,
+            errors.StorageUnavailable,
             errors.StorageFull,
         ),
     },
@@ -256,7 +256,6 @@ async def _take_in(
     keyed = idempotency.keyed(
         key, _SCOPE.format(received.user_id), received.filename, received.sha256
     )
-    forget = partial(anyio.to_thread.run_sync, services.uploads.delete, record_id)
     try:
         record, was_earlier = await services.transact(
             _accept, record_id, received, keyed, most_bytes
@@ -264,10 +263,10 @@ async def _take_in(
     except (errors.IdempotencyConflict, errors.RecordNotFound, errors.TooManyRequests) as error:
         if isinstance(error, errors.RecordNotFound):
             problems.say(request, REPLAYED)
-        await forget()
+        await services.forget_upload(record_id)
         raise
     if was_earlier:
-        await forget()
+        await services.forget_upload(record_id)
     return record, was_earlier
 
 

@@ -76,7 +76,7 @@ _SCOPE = "POST /uploads {}"
 _TUS = [Depends(_check_version)]
 _ANY = (errors.InvalidCredentials, errors.UploadNotFound, errors.DatabaseUnavailable)
 _TUS_ANY = (*_ANY, errors.UnsupportedTusVersion)
-_FINISHING = (*tus.REFUSALS, errors.StorageFull, errors.TooManyRequests)
+_FINISHING = (*tus.REFUSALS, errors.StorageFull, errors.StorageUnavailable, errors.TooManyRequests)
 _BROUGHT = (
     *_FINISHING,
     errors.MalformedRequest,
@@ -329,17 +329,16 @@ async def _begin(
     """
     upload_id = uuid4()
     begin = partial(services.uploads.begin, upload_id, expected_bytes=announced.length_bytes)
-    forget = partial(anyio.to_thread.run_sync, services.uploads.delete, upload_id)
     await anyio.to_thread.run_sync(begin)
     try:
         upload, record, was_earlier = await services.transact(
             _create, upload_id, user_id, announced, keyed
         )
     except (errors.IdempotencyConflict, errors.UploadNotFound):
-        await forget()
+        await services.forget_upload(upload_id)
         raise
     if was_earlier:
-        await forget()
+        await services.forget_upload(upload_id)
     return upload, record, was_earlier
 
 
@@ -468,7 +467,7 @@ def _accept(session: Session, upload_id: UUID, wav: Wav, most_bytes: int | None)
 
 async def _forget(services: Services, upload_id: UUID, keyed: KeyedRequest | None = None) -> None:
     if await services.transact(_forget_begun, upload_id, keyed) is None:
-        await anyio.to_thread.run_sync(services.uploads.delete, upload_id)
+        await services.forget_upload(upload_id)
 
 
 def _forget_begun(session: Session, upload_id: UUID, keyed: KeyedRequest | None) -> Record | None:

@@ -16,6 +16,7 @@ from launcher import valkey
 from shared.crashpoints import NAMES, Point
 from shared.errors import QuestionsExhausted
 from shared.models import Job, Piece, Question, Record, State
+from tests.acceptance import test_s3
 from tests.audio import decoded, make_wav
 from tests.conftest import TEMPLATE, _new_database
 from tests.stack import Stack, User, eventually
@@ -271,5 +272,6 @@ def test_a_failure_is_told_though_its_worker_could_not_tell(
 def test_every_point_is_tried() -> None:
     tried = {point for point, _ in UNACCEPTED + ACCEPTED}
     tried |= {point for points, *_ in WAITED_FOR for point in points} | {"job-failed"}
+    tried |= {*test_s3.POINTS}
 
     assert tried == set(NAMES)

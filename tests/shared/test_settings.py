@@ -75,6 +75,8 @@ def test_words_may_be_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DATABASE_URL", "mysql://localhost/quaver"),
         ("REDIS_URL", "http://localhost"),
         ("UPLOADS_URL", "/srv/uploads"),
+        ("UPLOADS_URL", "s3://"),
+        ("UPLOADS_URL", "s3://Bucket"),
         ("QUESTION_SOURCES", "wikipedia"),
         ("QUESTION_SOURCES", ","),
         ("QUESTION_SOURCES", "bank=http://localhost"),

@@ -1,4 +1,4 @@
-"""The folder in which uploads wait."""
+"""The places in which uploads wait: what is true of both, and of the folder alone."""
 
 import errno
 import os
@@ -10,15 +10,22 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared import errors, store
-from shared.store import FolderStore
+from shared.store import FolderStore, ResumedUpload, UploadStore
 
 
 @pytest.fixture
-def uploads(tmp_path: Path) -> FolderStore:
+def folder(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "uploads")
 
 
-def test_a_committed_upload_is_read_as_it_was_written(uploads: FolderStore) -> None:
+@pytest.fixture(params=["folder", "s3"])
+def uploads(request: pytest.FixtureRequest, folder: FolderStore) -> UploadStore:
+    if request.param == "folder":
+        return folder
+    return store.from_url(request.getfixturevalue("s3_url"))
+
+
+def test_a_committed_upload_is_read_as_it_was_written(uploads: UploadStore) -> None:
     upload_id = uuid4()
     upload = uploads.create(upload_id)
     upload.write(b"RIFF")
@@ -29,7 +36,7 @@ def test_a_committed_upload_is_read_as_it_was_written(uploads: FolderStore) -> N
         assert file.read() == b"RIFFmore"
 
 
-def test_an_upload_cannot_be_read_before_it_is_committed(uploads: FolderStore) -> None:
+def test_an_upload_cannot_be_read_before_it_is_committed(uploads: UploadStore) -> None:
     upload_id = uuid4()
     upload = uploads.create(upload_id)
     upload.write(b"RIFF")
@@ -40,16 +47,16 @@ def test_an_upload_cannot_be_read_before_it_is_committed(uploads: FolderStore) -
     upload.discard()
 
 
-def test_a_discarded_upload_leaves_nothing(uploads: FolderStore, tmp_path: Path) -> None:
+def test_a_discarded_upload_leaves_nothing(uploads: UploadStore) -> None:
     upload = uploads.create(uuid4())
     upload.write(b"RIFF")
 
     upload.discard()
 
-    assert list((tmp_path / "uploads").iterdir()) == []
+    assert list(uploads.ages()) == []
 
 
-def test_discarding_after_the_commit_changes_nothing(uploads: FolderStore) -> None:
+def test_discarding_after_the_commit_changes_nothing(uploads: UploadStore) -> None:
     upload_id = uuid4()
     upload = uploads.create(upload_id)
     upload.commit()
@@ -59,7 +66,7 @@ def test_discarding_after_the_commit_changes_nothing(uploads: FolderStore) -> No
     uploads.open(upload_id).close()
 
 
-def begun(uploads: FolderStore, *blocks: bytes) -> UUID:
+def begun(uploads: UploadStore, *blocks: bytes) -> UUID:
     """A resumable upload of which this much has come."""
     upload_id = uuid4()
     uploads.begin(upload_id, expected_bytes=100)
@@ -69,7 +76,13 @@ def begun(uploads: FolderStore, *blocks: bytes) -> UUID:
     return upload_id
 
 
-def test_a_resumed_upload_goes_on_where_it_was_left(uploads: FolderStore) -> None:
+def add(upload: ResumedUpload, block: bytes) -> None:
+    """Write it for all to see."""
+    upload.write(block)
+    upload.sync()
+
+
+def test_a_resumed_upload_goes_on_where_it_was_left(uploads: UploadStore) -> None:
     upload_id = begun(uploads, b"RI", b"FF")
 
     with closing(uploads.resume(upload_id)) as upload:
@@ -81,22 +94,24 @@ def test_a_resumed_upload_goes_on_where_it_was_left(uploads: FolderStore) -> Non
         assert file.read() == b"RIFFmore"
 
 
-def test_of_two_that_resume_an_upload_the_first_to_write_goes_on(uploads: FolderStore) -> None:
+def test_of_two_that_resume_an_upload_the_first_to_write_goes_on(uploads: UploadStore) -> None:
     upload_id = begun(uploads)
     first, second = uploads.resume(upload_id), uploads.resume(upload_id)
     first.write(b"RIFF")
 
-    with pytest.raises(errors.OffsetConflict):
-        second.write(b"ABCD")
+    first.sync()
 
-    first.write(b"more")
+    with pytest.raises(errors.OffsetConflict):
+        add(second, b"ABCD")
+
+    add(first, b"more")
     assert first.file.seek(0) == 0
     assert first.file.read(100) == b"RIFFmore"
     first.close()
     second.close()
 
 
-def test_an_upload_may_be_committed_by_all_that_saw_its_end(uploads: FolderStore) -> None:
+def test_an_upload_may_be_committed_by_all_that_saw_its_end(uploads: UploadStore) -> None:
     upload_id = begun(uploads, b"RIFF")
     first, second = uploads.resume(upload_id), uploads.resume(upload_id)
 
@@ -111,23 +126,23 @@ def test_an_upload_may_be_committed_by_all_that_saw_its_end(uploads: FolderStore
         upload.close()
 
 
-def test_a_deleted_upload_takes_no_more_and_cannot_be_committed(uploads: FolderStore) -> None:
+def test_a_deleted_upload_takes_no_more_and_cannot_be_committed(uploads: UploadStore) -> None:
     upload_id = begun(uploads, b"RIFF")
     with closing(uploads.resume(upload_id)) as upload:
         uploads.delete(upload_id)
 
         with pytest.raises(errors.UploadNotFound):
-            upload.write(b"more")
+            add(upload, b"more")
         with pytest.raises(errors.UploadNotFound):
             upload.commit()
 
 
-def test_what_has_not_begun_cannot_be_resumed(uploads: FolderStore) -> None:
+def test_what_has_not_begun_cannot_be_resumed(uploads: UploadStore) -> None:
     with pytest.raises(FileNotFoundError):
         uploads.resume(uuid4())
 
 
-def test_deleting_twice_is_no_error(uploads: FolderStore) -> None:
+def test_deleting_twice_is_no_error(uploads: UploadStore) -> None:
     upload_id = uuid4()
     uploads.create(upload_id).commit()
 
@@ -138,21 +153,21 @@ def test_deleting_twice_is_no_error(uploads: FolderStore) -> None:
 
 
 def test_arriving_uploads_have_an_age_too_and_strange_files_none(
-    uploads: FolderStore, tmp_path: Path
+    folder: FolderStore, tmp_path: Path
 ) -> None:
     upload_id = uuid4()
-    upload = uploads.create(upload_id)
+    upload = folder.create(upload_id)
     (tmp_path / "uploads" / "README").touch()
 
-    ages = dict(uploads.ages())
+    ages = dict(folder.ages())
 
     assert ages.keys() == {upload_id}
     assert ages[upload_id] < 60
     upload.discard()
 
 
-def test_a_full_disk_is_told_as_such(uploads: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = uploads.create(uuid4())
+def test_a_full_disk_is_told_as_such(folder: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = folder.create(uuid4())
     upload.write(b"RIFF")
 
     def full(_: int) -> None:
@@ -163,33 +178,34 @@ def test_a_full_disk_is_told_as_such(uploads: FolderStore, monkeypatch: pytest.M
     with pytest.raises(errors.StorageFull):
         upload.commit()
     upload.discard()
-    assert list(uploads.ages()) == []
+    assert list(folder.ages()) == []
 
 
 def test_an_upload_that_will_not_fit_is_refused_before_it_begins(
-    uploads: FolderStore, tmp_path: Path
+    folder: FolderStore, tmp_path: Path
 ) -> None:
     free = shutil.disk_usage(tmp_path).free
 
     with pytest.raises(errors.StorageFull):
-        uploads.create(uuid4(), expected_bytes=2 * free)
+        folder.create(uuid4(), expected_bytes=2 * free)
 
-    assert list(uploads.ages()) == []
-    uploads.create(uuid4(), expected_bytes=free // 2).discard()
+    assert list(folder.ages()) == []
+    folder.create(uuid4(), expected_bytes=free // 2).discard()
 
 
-def test_a_store_that_cannot_be_written_to_fails_its_check(tmp_path: Path) -> None:
-    uploads = FolderStore(tmp_path / "uploads")
-    uploads.check()
+def test_a_folder_that_cannot_be_written_to_fails_its_check(
+    folder: FolderStore, tmp_path: Path
+) -> None:
+    folder.check()
     (tmp_path / "uploads").rmdir()
 
     with pytest.raises(OSError, match="No such file"):
-        uploads.check()
+        folder.check()
 
 
 def test_a_url_names_a_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "with space"
+    place = tmp_path / "with space"
 
-    store.from_url(folder.as_uri()).check()
+    store.from_url(place.as_uri()).check()
 
-    assert folder.is_dir()
+    assert place.is_dir()

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import pytest
@@ -108,6 +109,17 @@ def test_a_recording_becomes_an_mp3_of_the_same_length(
     assert list(uploads.ages()) == []
     with database.transaction() as session:
         assert jobs.get(session, lease.job_id).state == State.DONE
+
+
+def test_a_recording_is_converted_though_its_upload_cannot_be_deleted_then(
+    new_recording: NewRecording, uploads: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, _ = new_recording(audio.make_wav(0.1))
+    monkeypatch.setattr(uploads, "delete", Mock(side_effect=errors.StorageUnavailable))
+
+    convert(lease, recording(lease, uploads), Cores(1))
+
+    assert lease.outcome == "done"
 
 
 def test_the_tags_of_a_recording_come_through(

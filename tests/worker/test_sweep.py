@@ -13,10 +13,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from shared import chunks, errors, jobs, logs, records, resumable, signals, tallies, users
+from shared import chunks, errors, jobs, logs, records, resumable, s3, signals, tallies, users
 from shared.database import Database
 from shared.models import Chunk, Job, Piece, Record, State, User
+from shared.s3 import S3Store
 from shared.store import FolderStore
+from worker import sweep as sweep_module
 from worker.board import Board
 from worker.lease import Lease
 from worker.sweep import LOCK_KEY, OVERDUE, STALE_SECONDS, Sweep
@@ -224,6 +226,21 @@ def test_an_upload_without_a_record_is_given_time(uploads: FolderStore, sweep: S
     sweep.run()
 
     assert (fresh.exists(), stale.exists()) == (True, False)
+
+
+def test_in_a_bucket_the_sweep_deletes_what_killed_processes_left(
+    sweep: Sweep, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "LEAST_PIECE_BYTES", 1)
+    monkeypatch.setattr(sweep_module, "STALE_SECONDS", -1)
+    uploads = S3Store.of_url(s3_url)
+    sweep._uploads = uploads
+    uploads.create(uuid4()).write(b"RIFF")  # And no end of it.
+    uploads.begin(uuid4(), expected_bytes=0)  # And no row of it.
+
+    sweep.run()
+
+    assert list(uploads._bucket.entries()) == []
 
 
 DAY_SECONDS = 86_400

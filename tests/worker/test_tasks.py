@@ -105,6 +105,18 @@ def test_a_passing_error_is_tried_again_and_then_fails(
     assert read(database, job_id).state == State.FAILED
 
 
+def test_a_job_waits_for_the_store_however_long_that_takes(
+    database: Database, perform: Perform, job_id: UUID
+) -> None:
+    for _ in range(4):
+        with pytest.raises(Retry):
+            perform(job_id, raising(errors.StorageUnavailable()))
+        make_due(database)
+
+    job = read(database, job_id)
+    assert (job.state, job.attempt) == (State.QUEUED, 0)
+
+
 def test_what_goes_wrong_with_a_job_that_is_not_wanted_any_more_is_no_mistake(
     database: Database, perform: Perform, job_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
