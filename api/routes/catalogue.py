@@ -68,7 +68,7 @@ After = Annotated[
     Query(ge=1, le=LARGEST_ID, description="The id of the last question that is known."),
 ]
 
-_LINES = {"itemSchema": {"$ref": "#/components/schemas/Question"}}
+_LINES = {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Question"}}}
 _QUESTION_HEADERS = headers("Cache-Control", "ETag")
 _LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

@@ -66,7 +66,7 @@ async def show_job(
     response_class=Response,
     responses={
         200: {
-            "content": {events.MEDIA_TYPE: {"itemSchema": _EVENT}},
+            "content": {events.MEDIA_TYPE: {"schema": _EVENT}},
             "headers": headers("Cache-Control", "X-Accel-Buffering"),
             "description": "An event with the job's status at each change; the last one ends it.",
         },

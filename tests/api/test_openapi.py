@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import openapi_spec_validator
 import pytest
 
 from api import openapi
@@ -40,6 +41,11 @@ def references(node: Any) -> set[str]:
             {node["$ref"]} if "$ref" in node else (), *map(references, node.values())
         )
     return set()
+
+
+def test_it_is_what_it_says_it_is(document: Any) -> None:
+    assert document["openapi"] == "3.1.0"
+    openapi_spec_validator.validate(document)
 
 
 def test_everything_there_is_is_described(document: Any) -> None:
