@@ -19,6 +19,9 @@ def _worker(group: str, *pool: str, queues: str) -> list[str]:
 
 
 def main() -> None:
+    set_up_logs()  # Celery does it for its workers alone, and too late for its first warnings.
+    # What Celery says there when it is told to stop goes past all logging.
+    sys.__stdout__ = None  # type: ignore[misc]
     match sys.argv[1:]:
         case ["records"]:
             # One process per core: LAME keeps a core busy.
@@ -30,7 +33,6 @@ def main() -> None:
             pool = ("--pool=threads", f"--concurrency={QUESTION_THREADS}")
             app.start(_worker("questions", *pool, queues="questions"))
         case ["flower"]:
-            set_up_logs()  # Celery does it for its workers alone.
             app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
         case _:
             sys.exit("usage: python -m worker records|questions|flower")

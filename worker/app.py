@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import billiard.util
 import celery.signals
 from celery import Celery
 from redis import Redis
@@ -126,6 +127,10 @@ def set_up_logs(**_: Any) -> None:
     for name in ("celery.worker.strategy", "celery.app.trace"):
         # They say of each message what `tasks.perform` says of the job, and knows better.
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Of the pool's processes, such as that one was killed; left alone it writes past our handler.
+    pool = billiard.util.get_logger()
+    pool.propagate = True
+    pool.setLevel(logging.WARNING)
 
 
 @celery.signals.worker_init.connect  # type: ignore[untyped-decorator]
