@@ -245,7 +245,12 @@ def _limit_questions(document: dict[str, Any], most: int, names: Collection[str]
     facts = [sources.KNOWN[name] for name in names]
     categories = sorted({category for each in facts for category in each.categories})
     if categories:
-        properties["category"] = {"type": "string", "enum": categories}
+        description = properties["category"]["description"]
+        properties["category"] = {
+            "type": "string",
+            "enum": categories,
+            "description": description,
+        }
     else:
         del properties["category"]
     if not any(each.tells_difficulty for each in facts):

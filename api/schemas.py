@@ -46,7 +46,13 @@ def _clean_name(name: str) -> str:
     return name
 
 
-class NewUser(BaseModel):
+class Described(BaseModel):
+    """Fields are described in /openapi.json as they are here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class NewUser(Described):
     name: Annotated[
         str,
         AfterValidator(_clean_name),
@@ -58,27 +64,27 @@ class NewUser(BaseModel):
             },
         ),
     ]
-    """1 to 100 characters after trimming; unique whatever its case."""
+    """1 to 100 characters after trimming; unique, whatever its case."""
 
 
-class CreatedUser(BaseModel):
+class CreatedUser(Described):
     id: int
     token: UUID
     """Shown this once."""
 
 
-class RenewedToken(BaseModel):
+class RenewedToken(Described):
     token: UUID
     """Shown this once; the old one is no longer good."""
 
 
-class NewQuestions(BaseModel):
+class NewQuestions(Described):
     model_config = ConfigDict(strict=True)
 
     questions_num: Annotated[int, Field(ge=1, le=1000)]
     """How many new questions to store."""
     category: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """Only those of this category, as one of the sources names it, whatever its case."""
+    """Only those of this category, by the name that a source has for it, whatever its case."""
     difficulty: Literal["easy", "medium", "hard"] | None = None
     """Only those that their source calls so."""
 
@@ -87,32 +93,38 @@ class NewQuestions(BaseModel):
         return Filters(self.category, self.difficulty)
 
 
-class Question(BaseModel):
+class Question(Described):
     id: int
     question: str
     answer: str
     created_at: datetime
-    """When its source created it, or else when it was saved."""
+    """When its source created it or, if that is not known, when it was saved."""
     saved_at: datetime
+    """When this service stored it."""
     source: str
     source_id: str
+    """What its source calls it."""
     category: str | None
+    """As its source names it."""
 
 
 class FullQuestion(Question):
     difficulty: Literal["easy", "medium", "hard"] | None
+    """As its source rates it."""
     licence: str | None
+    """On whose terms it may be passed on; null if its source states none."""
     attribution: str | None
     """Who is to be named wherever it is shown, as the licence wants it."""
 
 
-class QuestionPage(BaseModel):
+class QuestionPage(Described):
     items: list[Question]
+    """Newest first."""
     next: str | None
     """URL of the next page, if there is one."""
 
 
-class SourceCount(BaseModel):
+class SourceCount(Described):
     name: str
     licence: str | None
     attribution: str | None
@@ -120,41 +132,42 @@ class SourceCount(BaseModel):
     newest_saved_at: datetime
 
 
-class CategoryCount(BaseModel):
+class CategoryCount(Described):
     category: str | None
     count: int
 
 
-class DifficultyCount(BaseModel):
+class DifficultyCount(Described):
     difficulty: str | None
     count: int
 
 
-class QuestionStats(BaseModel):
+class QuestionStats(Described):
     total: int
     sources: list[SourceCount]
     categories: list[CategoryCount]
-    """The largest ones, whatever their case."""
+    """The largest ones; spellings that differ in case alone are counted as one."""
     difficulties: list[DifficultyCount]
 
 
-class Nothing(BaseModel):
+class Nothing(Described):
     """No question was stored before."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class AcceptedJob(BaseModel):
+class AcceptedJob(Described):
     job: str
     """URL of the job that goes on."""
 
 
-class AcceptedRecord(BaseModel):
+class AcceptedRecord(Described):
     url: str
     """Downloads the MP3 once it is stored, in a browser too: no header and no token needed."""
     id: UUID
     user: int
     job: str
+    """URL of the job that converts it."""
 
     @classmethod
     def of(cls, record: Record, base_url: str) -> Self:
@@ -166,7 +179,7 @@ class AcceptedRecord(BaseModel):
         )
 
 
-class StoredRecord(BaseModel):
+class StoredRecord(Described):
     url: str
     """Downloads the MP3, in a browser too: no header and no token needed."""
     id: UUID
@@ -176,7 +189,9 @@ class StoredRecord(BaseModel):
     size: int
     """Bytes of the MP3."""
     filename: str
+    """What the MP3 is saved as: the upload's own name, ending in `.mp3`."""
     job: str
+    """URL of the job that converted it."""
 
     @classmethod
     def of(cls, record: Record, base_url: str) -> Self:
@@ -195,24 +210,26 @@ class ListedRecord(AcceptedRecord):
     model_config = _WHOLE
 
     duration: float | None
-    """Seconds."""
+    """Seconds; known once the MP3 is stored."""
     size: int | None
-    """Bytes of the MP3; both are known when it is stored."""
+    """Bytes of the MP3, once it is stored."""
     filename: str
+    """What the MP3 is saved as: the upload's own name, ending in `.mp3`."""
     state: State
+    """That of its job."""
     created_at: datetime
     error: ProblemObject | None = None
-    """There when the conversion has failed."""
+    """Why the conversion has failed, if it has."""
 
 
-class RecordPage(BaseModel):
+class RecordPage(Described):
     items: list[ListedRecord]
     """Newest first."""
     next: str | None
-    """URL of the page after this one."""
+    """URL of the next page, if there is one."""
 
 
-class UnfinishedUpload(BaseModel):
+class UnfinishedUpload(Described):
     id: UUID
     offset: int
     """Bytes that have come."""
@@ -222,7 +239,7 @@ class UnfinishedUpload(BaseModel):
     """When it is deleted, unless more comes."""
 
 
-class Waveform(BaseModel):
+class Waveform(Described):
     """The data format of audiowaveform."""
 
     model_config = _WHOLE
@@ -231,11 +248,12 @@ class Waveform(BaseModel):
     channels: Literal[1] = 1
     """All are mixed into one."""
     sample_rate: int
-    """Of the WAV."""
+    """Of the WAV, in Hz."""
     samples_per_pixel: int
+    """Sample frames of the WAV that are drawn as one."""
     bits: Literal[8] = 8
     length: int
-    """Pixels."""
+    """How many pixels there are."""
     data: list[Annotated[int, Field(ge=-128, le=127)]]
     """Lowest and highest sample of each pixel in turn."""
 
@@ -252,55 +270,64 @@ def still_at_work(
     return JSONResponse(accepted.model_dump(mode="json"), HTTPStatus.ACCEPTED, headers)
 
 
-class JobStatus(BaseModel):
+class JobStatus(Described):
     id: UUID
     kind: str
+    """What it does."""
     state: State
     progress: Annotated[float, Field(ge=0, le=1)]
+    """The share that is done."""
     attempt: int
     """How often a worker has begun it."""
     created_at: datetime
     finished_at: datetime | None
+    """When it was done or failed, if it is so far."""
     result: StoredRecord | Question | Nothing | None = None
-    """The body of the 200 or 201; there when the job is done."""
+    """The body of the 200 or 201 that the POST would have got; there when the job is done."""
     error: ProblemObject | None = None
-    """There when the job has failed."""
+    """The problem that the POST would have got; there when the job has failed."""
 
 
-class Live(BaseModel):
+class Live(Described):
     model_config = _WHOLE
 
     status: Literal["live"] = "live"
 
 
-class Ready(BaseModel):
+class Ready(Described):
     model_config = _WHOLE
 
     status: Literal["ready"] = "ready"
     checks: dict[str, str]
+    """What each part of the service was found to be: `ok`, or `unknown` where nobody could tell."""
     sources: dict[str, str]
     """Of questions: `ok`, or why one is passed over for now, which makes nothing unready."""
 
 
-class ProblemItem(BaseModel):
+class ProblemItem(Described):
     pointer: str
+    """Where the field is, such as `#/name` or `#/query/limit`."""
     detail: str
+    """What is wrong with it."""
 
 
-class Problem(BaseModel):
+class Problem(Described):
     """What went wrong, as RFC 9457 has it."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str
-    """`/problems/…`, an address that explains it."""
+    """`/problems/…`, the address of a page that explains it."""
     title: str
+    """What kind of problem it is."""
     status: int
+    """The HTTP status."""
     detail: str
     """What failed, why, and what to do."""
     instance: str
     """The path that was asked for."""
     request_id: str
+    """The answer's `X-Request-ID`, by which the logs name the request."""
     errors: list[ProblemItem] = []
     """Each field that is wrong; there with `invalid-request` alone."""
     found: int = 0

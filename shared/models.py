@@ -25,7 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class State(StrEnum):
-    """Where a job stands; `shared/jobs.py` has the moves."""
+    """Where a job stands."""
+
+    # `shared/jobs.py` has the moves; the docstring is for /openapi.json.
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -81,6 +81,18 @@ def test_everything_there_is_is_described(document: Any) -> None:
     }
 
 
+def test_fields_are_explained(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["StoredRecord"]["properties"]["size"]["description"] == "Bytes of the MP3."
+    assert schemas["Problem"]["properties"]["instance"]["description"].startswith("The path")
+
+
+def test_nothing_of_the_inside_is_told(document: Any) -> None:
+    assert "shared/" not in str(document)
+    assert ".py" not in str(document)
+
+
 def test_every_reference_leads_somewhere(document: Any) -> None:
     for reference in references(document):
         node = document
