@@ -26,6 +26,8 @@ _WHOLE = ConfigDict(json_schema_serialization_defaults_required=True)
 """All members are always there."""
 
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_SPACE = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What `str.strip` strips, written out: the `\\s` of a pattern depends on who reads it."""
 
 
 def row_id(text: str) -> int:
@@ -59,12 +61,16 @@ class NewUser(Described):
         Field(
             min_length=1,
             json_schema_extra={
-                "maxLength": LONGEST_NAME,
-                "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$",
+                # No maximum: how long it is with white space around and before it is composed
+                # says nothing.
+                "pattern": rf"^[{_SPACE}]*[^{_SPACE}{_CONTROLS}]"
+                rf"([^{_CONTROLS}]*[^{_SPACE}{_CONTROLS}])?[{_SPACE}]*$",
             },
         ),
     ]
-    """1 to 100 characters after trimming; unique, whatever its case."""
+    """1 to 100 characters, none of them a control character, once white space around is removed and
+    what can be composed is (NFC). Unique, whatever its case.
+    """
 
 
 class CreatedUser(Described):

@@ -7,10 +7,12 @@ from typing import Any
 import jsonschema_rs
 import openapi_spec_validator
 import pytest
+from pydantic import ValidationError
 
 from api import openapi
 from api.app import create_app
 from api.problems import MEDIA_TYPE
+from api.schemas import NewUser
 from shared.settings import Settings
 from tests import jservice, schema
 from tests.stack import Api
@@ -41,6 +43,14 @@ def references(node: Any) -> set[str]:
             {node["$ref"]} if "$ref" in node else (), *map(references, node.values())
         )
     return set()
+
+
+def is_a_name(text: str) -> bool:
+    try:
+        NewUser(name=text)
+    except ValidationError:
+        return False
+    return True
 
 
 def test_it_is_what_it_says_it_is(document: Any) -> None:
@@ -146,6 +156,22 @@ def test_examples_of_requests_work(document: Any, api: Api, questions: jservice.
     for path, name, status in (("/users", "NewUser", 201), ("/questions", "NewQuestions", 200)):
         for example in document["components"]["schemas"][name]["examples"]:
             assert api.post(path, json=example).status_code == status
+
+
+@pytest.mark.parametrize("form", ["{}", "{}x", "x{}", "x{}x"])
+def test_the_pattern_of_names_is_what_names_may_be(document: Any, form: str) -> None:
+    pattern = document["components"]["schemas"]["NewUser"]["properties"]["name"]["pattern"]
+    names = [form.format(chr(code)) for code in range(0x3100)]
+
+    assert [n for n in names if bool(re.search(pattern, n)) != is_a_name(n)] == []
+
+
+def test_a_long_name_within_white_space_is_as_the_schema_has_it(document: Any, api: Api) -> None:
+    schema = document["components"]["schemas"]["NewUser"]
+    new = {"name": "\x85 " + "e\u0301" * 100 + "\n"}
+
+    jsonschema_rs.validate(schema, new)
+    assert api.post("/users", json=new).status_code == 201
 
 
 def test_what_this_installation_cannot_do_is_not_offered(api: Api, strict: Api) -> None:
