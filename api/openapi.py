@@ -276,7 +276,7 @@ def problem(*kinds: Kind) -> dict[str, Any]:
     names = []
     if status is HTTPStatus.UNAUTHORIZED:
         names = ["WWW-Authenticate"]
-    elif status in DEFAULT_RETRY_AFTER_SECONDS or status is HTTPStatus.CONFLICT:
+    elif status in DEFAULT_RETRY_AFTER_SECONDS or kind_of(errors.RecordNotReady) in kinds:
         names = ["Retry-After"]
     # Their values are added once the address is known.
     examples = {kind.slug: {"summary": kind.title} for kind in kinds}

@@ -84,17 +84,10 @@ _COPY_HEADERS = headers(
 )
 _MP3 = {"content": {"audio/mpeg": BINARY}, "headers": _COPY_HEADERS}
 CONDITIONS = ("If-Match", "If-Unmodified-Since", "If-None-Match", "If-Modified-Since")
-_DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
+_LOOK_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole MP3.", **_MP3},
-    206: {
-        "description": "The part of the MP3 that Range asks for.",
-        "content": {"audio/mpeg": BINARY},
-        "headers": _COPY_HEADERS | headers("Content-Range"),
-    },
     304: {"description": "The client's copy is good.", "headers": _COPY_HEADERS},
     412: problem(kind_of_http(HTTPStatus.PRECONDITION_FAILED)),
-    416: problem(kind_of_http(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE))
-    | {"headers": headers("Content-Range")},
     **responses(
         errors.InvalidRequest,
         errors.RecordNotFound,
@@ -102,6 +95,15 @@ _DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         errors.ConversionFailed,
         errors.DatabaseUnavailable,
     ),
+}
+_DOWNLOAD_RESPONSES = _LOOK_RESPONSES | {
+    206: {
+        "description": "The part of the MP3 that Range asks for.",
+        "content": {"audio/mpeg": BINARY},
+        "headers": _COPY_HEADERS | headers("Content-Range"),
+    },
+    416: problem(kind_of_http(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE))
+    | {"headers": headers("Content-Range")},
 }
 
 
@@ -175,7 +177,7 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     summary="Look at a recording's headers",
     operation_id="look_at_record",
     response_class=Response,
-    responses=_DOWNLOAD_RESPONSES,
+    responses=_LOOK_RESPONSES,
     openapi_extra=asks(*CONDITIONS),
 )
 @router.get(

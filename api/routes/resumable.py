@@ -81,7 +81,6 @@ _BROUGHT = (
     *_FINISHING,
     errors.MalformedRequest,
     errors.InvalidRequest,
-    errors.OffsetConflict,
     errors.UnsupportedMediaType,
 )
 _BODY = {tus.MEDIA_TYPE: BINARY}
@@ -270,7 +269,7 @@ async def show_upload(
     dependencies=_TUS,
     responses={
         204: {"description": "It has come so far.", "headers": _PROGRESS_HEADERS},
-        **_answers(*_TUS_ANY, *_BROUGHT),
+        **_answers(*_TUS_ANY, *_BROUGHT, errors.OffsetConflict),
     },
     openapi_extra=asks("Tus-Resumable", "Upload-Offset", body=_BODY, token=True),
 )

@@ -219,6 +219,7 @@ def test_every_error_is_a_problem_object(document: Any) -> None:
         ("GET /records", "200 401 422 503"),
         ("POST /users/{user_id}/token", "200 401 422 503"),
         ("GET /record", "200 206 304 404 409 410 412 416 422 503"),
+        ("HEAD /record", "200 304 404 409 410 412 422 503"),
         ("GET /record/peaks", "200 304 404 409 410 412 422 503"),
         ("POST /uploads", "201 400 401 404 409 412 413 415 422 429 503 507"),
         ("GET /uploads/{upload_id}", "200 202 401 404 410 413 415 422 429 503 507"),
@@ -235,6 +236,24 @@ def test_every_error_is_a_problem_object(document: Any) -> None:
 )
 def test_every_status_is_told(document: Any, name: str, statuses: str) -> None:
     assert set(operations(document)[name]["responses"]) == set(statuses.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "slugs", "says_when"),
+    [
+        ("POST /users", {"name-taken", "idempotency-conflict"}, False),
+        ("POST /uploads", {"idempotency-conflict"}, False),
+        ("PATCH /uploads/{upload_id}", {"offset-conflict"}, False),
+        ("GET /record", {"record-not-ready"}, True),
+    ],
+)
+def test_conflicts_are_those_there_can_be(
+    document: Any, name: str, slugs: set[str], *, says_when: bool
+) -> None:
+    conflict = operations(document)[name]["responses"]["409"]
+
+    assert set(conflict["content"][MEDIA_TYPE]["examples"]) == slugs
+    assert ("Retry-After" in conflict["headers"]) is says_when
 
 
 @pytest.mark.parametrize(
