@@ -18,6 +18,7 @@ from sqlalchemy import Row
 from api import negotiation
 from api.connection import to_the_end
 from api.dependencies import Transactions
+from api.schemas import OrEmpty
 from shared import catalogue
 from shared.catalogue import NAMES, Selection
 
@@ -108,7 +109,7 @@ _BY_MEDIA_TYPE = {
 async def _wanted(
     request: Request,
     name: Annotated[
-        Name | None, Query(alias="format", description="Goes before an Accept header.")
+        OrEmpty[Name], Query(alias="format", description="Goes before an Accept header.")
     ] = None,
 ) -> Format:
     """Raises: HTTPException 406."""

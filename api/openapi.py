@@ -216,13 +216,17 @@ def _name_common_headers(document: dict[str, Any]) -> None:
 
 
 def _say_how_parameters_look(document: dict[str, Any]) -> None:
-    """What is not sent is null in here and may be an empty text, but neither can be sent."""
+    """What is not sent is null in here, which cannot be sent, or an empty text, which is as good as
+    nothing in a query.
+    """
     for operation in operations(document):
         for parameter in operation.get("parameters", []):
             schema = parameter.get("schema", {})
             schema |= schema.pop("anyOf", [{}])[0]
             if not schema.get("default"):
                 schema.pop("default", None)
+                if parameter.get("in") == "query" and not parameter["required"]:
+                    parameter["allowEmptyValue"] = True
             schema.pop("description", None)
             schema.pop("title", None)
 

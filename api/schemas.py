@@ -4,11 +4,18 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from shared.models import Record, State
 from shared.sources import Filters
@@ -19,6 +26,11 @@ LONGEST_NAME = 100
 RowId = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_ID})]
 Uuid = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 """Ids in addresses, taken as they come: one that is none gets the answer of one that nobody has."""
+
+T = TypeVar("T")
+
+OrEmpty = Annotated[T | None, BeforeValidator(lambda text: text or None)]
+"""A query parameter that asks for nothing if it is left empty, as forms do."""
 
 ProblemObject = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/Problem"})]
 

@@ -14,7 +14,15 @@ from api.dependencies import BaseUrl, Service, Transact
 from api.exports import WantedFormat
 from api.openapi import TEXT, asks, headers, link, problem, responses
 from api.problems import kind_of_http
-from api.schemas import LARGEST_ID, FullQuestion, QuestionPage, QuestionStats, RowId, row_id
+from api.schemas import (
+    LARGEST_ID,
+    FullQuestion,
+    OrEmpty,
+    QuestionPage,
+    QuestionStats,
+    RowId,
+    row_id,
+)
 from shared import catalogue, errors
 from shared.catalogue import Selection
 
@@ -49,23 +57,21 @@ async def _selection(
     ] = "",
     category: Annotated[Text, Query(description="Whatever its case.")] = "",
     source: Text = "",
-    difficulty: Literal["easy", "medium", "hard"] | None = None,
+    difficulty: OrEmpty[Literal["easy", "medium", "hard"]] = None,
 ) -> Selection:
-    """A field that a form leaves empty asks for nothing."""
+    """What is asked for; a field that a form leaves empty asks for nothing."""
     return Selection(q.strip() or None, category or None, source or None, difficulty)
 
 
 Limit = Annotated[
-    int | None,
+    OrEmpty[Annotated[int, Field(ge=1, le=MOST_ROWS)]],
     Query(
-        ge=1,
-        le=MOST_ROWS,
         description=f"{DEFAULT_LIMIT} of JSON unless given, and all there are of the others.",
     ),
 ]
 After = Annotated[
-    int | None,
-    Query(ge=1, le=LARGEST_ID, description="The id of the last question that is known."),
+    OrEmpty[Annotated[int, Field(ge=1, le=LARGEST_ID)]],
+    Query(description="The id of the last question that is known."),
 ]
 
 _LINES = {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Question"}}}

@@ -17,7 +17,7 @@ from api.downloads import Sound
 from api.openapi import asks, headers, problem, responses
 from api.problems import kind_of_http
 from api.routes.records import RecordParameter, UserParameter, link
-from api.schemas import AcceptedRecord, ListedRecord, RecordPage, StoredRecord
+from api.schemas import AcceptedRecord, ListedRecord, OrEmpty, RecordPage, StoredRecord
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
 
@@ -63,8 +63,8 @@ async def list_records(  # noqa: PLR0917 - FastAPI gives them by name.
     base_url: BaseUrl,
     user: UserParameter,  # noqa: ARG001
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT,
-    after: Annotated[UUID | None, Query(description="The last item's id.")] = None,
-    at: Annotated[Moment | None, Query(description="Its `created_at`, should it be gone.")] = None,
+    after: Annotated[OrEmpty[UUID], Query(description="The last item's id.")] = None,
+    at: Annotated[OrEmpty[Moment], Query(description="Its `created_at`, if it is gone.")] = None,
 ) -> RecordPage:
     """Newest first, in whatever state, for whoever has the user's token."""
     user_id, rows = await transact.read(_page, Credentials.of(request), limit + 1, after, at)

@@ -129,7 +129,8 @@ def test_the_next_page_is_where_the_client_found_the_first(hasty: Api, shelf: Da
 def test_a_form_that_is_left_empty_selects_all(api: Api, shelf: Database) -> None:
     stored = fill(shelf, 2)
 
-    assert ids(api.get("/questions?q=&category=&source=")) == stored
+    empty = "q=&category=&source=&difficulty=&format=&limit=&after="
+    assert ids(api.get(f"/questions?{empty}")) == stored
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,6 @@ def test_no_search_is_too_odd(api: Api, shelf: Database, query: str) -> None:
     [
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
-        ("limit=", "limit"),
         ("limit=ten", "limit"),
         ("limit=5001&format=csv", "limit"),
         ("after=0", "after"),

@@ -197,6 +197,21 @@ def test_wishes_that_a_source_fulfils_are_offered(tmp_path: Path) -> None:
     assert "difficulty" in offered
 
 
+def test_what_forms_may_leave_empty_is_told(document: Any) -> None:
+    may_be_empty = {
+        name: {each["name"] for each in operation["parameters"] if each.get("allowEmptyValue")}
+        for name, operation in operations(document).items()
+        if name in {"POST /uploads", "GET /record", "GET /records", "GET /questions"}
+    }
+
+    assert may_be_empty == {
+        "POST /uploads": {"user"},
+        "GET /record": {"inline"},
+        "GET /records": {"after", "at"},
+        "GET /questions": {"q", "category", "source", "difficulty", "format", "limit", "after"},
+    }
+
+
 def test_every_error_is_a_problem_object(document: Any) -> None:
     errors = {
         (name, status): response

@@ -63,6 +63,12 @@ def test_pages_follow_each_other(dora: User) -> None:
     assert pages == [ids[:2:-1], ids[2:0:-1], ids[:1]]
 
 
+def test_a_form_that_is_left_empty_lists_from_the_beginning(dora: User) -> None:
+    added = dora.upload(WAV).json()["id"]
+
+    assert [item["id"] for item in listed(dora, after="", at="").json()["items"]] == [added]
+
+
 def test_a_page_begins_after_an_item(dora: User) -> None:
     ids = [dora.upload(WAV).json()["id"] for _ in range(3)]
 
