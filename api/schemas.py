@@ -16,7 +16,9 @@ from pydantic import (
     Field,
     WithJsonSchema,
 )
+from pydantic.json_schema import SkipJsonSchema
 
+from shared import jobs
 from shared.models import Record, State
 from shared.sources import Filters
 
@@ -32,7 +34,18 @@ T = TypeVar("T")
 OrEmpty = Annotated[T | None, BeforeValidator(lambda text: text or None)]
 """A query parameter that asks for nothing if it is left empty, as forms do."""
 
-ProblemObject = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/Problem"})]
+MayBeAbsent = Annotated[
+    T | SkipJsonSchema[None], Field(json_schema_extra=lambda schema: schema.pop("default", None))
+]
+"""A member that is left out rather than null."""
+
+Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
+
+ProblemObject = Annotated[
+    dict[str, Any],
+    # A reference by itself pydantic would look up among its own.
+    WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Problem"}]}),
+]
 
 _WHOLE = ConfigDict(json_schema_serialization_defaults_required=True)
 """All members are always there."""
@@ -138,7 +151,7 @@ class FullQuestion(Question):
 class QuestionPage(Described):
     items: list[Question]
     """Newest first."""
-    next: str | None
+    next: Url | None
     """URL of the next page, if there is one."""
 
 
@@ -175,16 +188,16 @@ class Nothing(Described):
 
 
 class AcceptedJob(Described):
-    job: str
+    job: Url
     """URL of the job that goes on."""
 
 
 class AcceptedRecord(Described):
-    url: str
+    url: Url
     """Downloads the MP3 once it is stored, in a browser too: no header and no token needed."""
     id: UUID
     user: int
-    job: str
+    job: Url
     """URL of the job that converts it."""
 
     @classmethod
@@ -198,7 +211,7 @@ class AcceptedRecord(Described):
 
 
 class StoredRecord(Described):
-    url: str
+    url: Url
     """Downloads the MP3, in a browser too: no header and no token needed."""
     id: UUID
     user: int
@@ -208,7 +221,7 @@ class StoredRecord(Described):
     """Bytes of the MP3."""
     filename: str
     """What the MP3 is saved as: the upload's own name, ending in `.mp3`."""
-    job: str
+    job: Url
     """URL of the job that converted it."""
 
     @classmethod
@@ -243,7 +256,7 @@ class ListedRecord(AcceptedRecord):
 class RecordPage(Described):
     items: list[ListedRecord]
     """Newest first."""
-    next: str | None
+    next: Url | None
     """URL of the next page, if there is one."""
 
 
@@ -290,8 +303,7 @@ def still_at_work(
 
 class JobStatus(Described):
     id: UUID
-    kind: str
-    """What it does."""
+    kind: Annotated[str, Field(json_schema_extra={"enum": [jobs.CONVERT, jobs.COLLECT]})]
     state: State
     progress: Annotated[float, Field(ge=0, le=1)]
     """The share that is done."""
@@ -300,9 +312,9 @@ class JobStatus(Described):
     created_at: datetime
     finished_at: datetime | None
     """When it was done or failed, if it is so far."""
-    result: StoredRecord | Question | Nothing | None = None
+    result: MayBeAbsent[StoredRecord | Question | Nothing] = None
     """The body of the 200 or 201 that the POST would have got; there when the job is done."""
-    error: ProblemObject | None = None
+    error: MayBeAbsent[ProblemObject] = None
     """The problem that the POST would have got; there when the job has failed."""
 
 
@@ -346,9 +358,11 @@ class Problem(Described):
     """The path that was asked for."""
     request_id: str
     """The answer's `X-Request-ID`, by which the logs name the request."""
-    errors: list[ProblemItem] = []
+    errors: MayBeAbsent[list[ProblemItem]] = None
     """Each field that is wrong; there with `invalid-request` alone."""
-    found: int = 0
+    found: MayBeAbsent[int] = None
     """So many questions could be had; there with `questions-exhausted` alone."""
-    checks: dict[str, str] = {}
+    checks: MayBeAbsent[dict[str, str]] = None
     """What works and what does not; there with `not-ready` alone."""
+    sources: MayBeAbsent[dict[str, str]] = None
+    """Of questions: `ok`, or why one is passed over for now; there with `not-ready` alone."""

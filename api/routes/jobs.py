@@ -107,8 +107,13 @@ async def _read(key: UUID, request: Request, transact: Transactions, base_url: s
 
 
 def _look_up(session: Session, job_id: UUID, base_url: str) -> tuple[Job, dict[str, Any] | None]:
-    """A job, and once it is done the body of the 200 or 201."""
+    """A job, and once it is done the body of the 200 or 201.
+
+    Raises: JobNotFound, for parts of other jobs too: no answer names them, and none has a result.
+    """
     job = jobs.get(session, job_id)
+    if job.parent_id is not None:
+        raise errors.JobNotFound
     if job.state != State.DONE:
         return job, None
     if job.kind == jobs.CONVERT:

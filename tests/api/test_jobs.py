@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from shared import errors, jobs
-from shared.models import Job
+from shared.models import Job, State
 from tests import audio, jservice
 from tests.api.problems import problem
 from tests.jservice import JService, make_clues
@@ -94,6 +94,19 @@ def test_a_running_job_shows_how_far_it_is(api: Api, stack: Stack) -> None:
 
     assert (shown["state"], shown["progress"]) == ("running", 0.25)
     assert UUID(shown["id"]) == job.id
+
+
+def test_a_part_of_a_job_is_nobodys_business(api: Api, stack: Stack) -> None:
+    with stack.database.transaction() as session:
+        whole = Job(id=uuid4(), kind=jobs.CONVERT, state=State.WAITING, payload={})
+        session.add(whole)
+        session.flush()
+        part = jobs.create(session, jobs.ENCODE_SEGMENT, {}, parent_id=whole.id)
+        jobs.cancel(session, whole.id, errors.RecordNotFound())
+
+    assert api.get(f"/jobs/{whole.id}").status_code == 200
+    for path in (f"/jobs/{part.id}", f"/jobs/{part.id}/events"):
+        assert problem(api.get(path)) == (404, "job-not-found")
 
 
 @pytest.mark.parametrize(

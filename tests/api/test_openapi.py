@@ -197,6 +197,37 @@ def test_wishes_that_a_source_fulfils_are_offered(tmp_path: Path) -> None:
     assert "difficulty" in offered
 
 
+def test_what_is_left_out_is_never_null(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    optional = {
+        name: each["properties"][name]
+        for each in (schemas["JobStatus"], schemas["Problem"])
+        for name in each["properties"].keys() - each["required"]
+    }
+
+    assert optional.keys() == {"result", "error", "errors", "found", "checks", "sources"}
+    assert not any("default" in schema for schema in optional.values())
+    assert not any({"type": "null"} in schema.get("anyOf", []) for schema in optional.values())
+
+
+def test_jobs_are_of_the_kinds_that_there_are_answers_of(document: Any) -> None:
+    kind = document["components"]["schemas"]["JobStatus"]["properties"]["kind"]
+
+    assert kind["enum"] == ["records.convert", "questions.collect"]
+
+
+def test_addresses_are_said_to_be_such(document: Any) -> None:
+    texts = [
+        schema
+        for each in document["components"]["schemas"].values()
+        for name, schema in each.get("properties", {}).items()
+        if name in {"url", "job", "next"}
+    ]
+
+    assert texts
+    assert all("'format': 'uri'" in str(schema) for schema in texts)
+
+
 def test_what_forms_may_leave_empty_is_told(document: Any) -> None:
     may_be_empty = {
         name: {each["name"] for each in operation["parameters"] if each.get("allowEmptyValue")}
