@@ -75,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
         summary="A WAV in, a link to its MP3 out; N new quiz questions, one at a time.",
         description=openapi.GENERAL,
         version="0.1.0",
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_tags=[{"name": tag, "description": line} for tag, line in openapi.TAGS.items()],
         lifespan=lifespan,
         dependencies=[Depends(body_as_it_is)],
         redoc_url=None,
@@ -94,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/web", pages.Assets())
     openapi.complete(
         app,
+        most_bytes=settings.max_upload_bytes,
         most_questions=settings.max_questions_per_request,
         question_sources=settings.question_sources,
     )

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api import explanations
 from api.problems import DEFAULT_RETRY_AFTER_SECONDS, MEDIA_TYPE, Kind, kind_of
 from api.schemas import LARGEST_ID, NewQuestions, NewUser, Problem
+from api.tus import LONGEST_METADATA
 from shared import errors, sources
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -20,6 +21,9 @@ _BYTES = {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}
 _URI = {"type": "string", "format": "uri"}
 _STRING = {"type": "string"}
 _DATE = {"type": "string", "description": "An HTTP date."}
+
+_BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_PAIR = rf"[\t ]*([!-+\--~][\t!-+\--~]*( {_BASE64})?)?[\t ]*"
 
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Prefer": (
@@ -36,8 +40,13 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Upload-Length": ("Bytes of the whole WAV.", _BYTES | {"minimum": 1, "examples": [882044]}),
     "Upload-Offset": ("Where the body begins.", _BYTES | {"examples": [0]}),
     "Upload-Metadata": (
-        "Pairs of a key and a text in Base64, of which `user` and `filename` count.",
-        {"type": "string", "examples": ["filename c3BlZWNoLndhdg==,user MQ=="]},
+        "Pairs of a key and a text in Base64 of UTF-8, of which `user` and `filename` count.",
+        {
+            "type": "string",
+            "maxLength": LONGEST_METADATA,
+            "pattern": f"^{_PAIR}(,{_PAIR})*$",
+            "examples": ["filename c3BlZWNoLndhdg==,user MQ=="],
+        },
     ),
 }
 """Headers of requests that are read by hand."""
@@ -139,16 +148,30 @@ PATH_EXAMPLES = {
     "user_id": 1,
 }
 
+TAGS = {
+    "users": "Who adds recordings: a name, an id, and a token.",
+    "records": "A WAV in, at once or over many requests; a link to its MP3 out.",
+    "questions": "N new quiz questions in; the previous one, or all of them, out.",
+    "jobs": "How the work is doing that an answer did not wait for.",
+    "health": "For whoever runs the service.",
+}
+
 GENERAL = """
+Every answer has an `X-Request-ID`: the request's own, if it has one of 1 to 128 letters, digits,
+`.`, `_` or `-`, else a new one. The logs know a request and its jobs by it.
+
 Whatever goes wrong is `application/problem+json` (RFC 9457), of which `type` is the address of [a
 page that explains it](problems). Beside what each operation names, any
 request may be answered with 400 if it cannot be parsed, 404, 405, 408 if its headers do not come,
 414 or 431 if they are too long, 415 if it has a `Content-Encoding`, 429 or 503 if there are too
-many, and 500 for a mistake of ours.
+many, 501 if it is sent in a coding other than `chunked`, 505 if it is not of HTTP/1.0 or 1.1, and
+500 for a mistake of ours.
 """
 
 
-def complete(app: FastAPI, *, most_questions: int, question_sources: Collection[str]) -> None:
+def complete(
+    app: FastAPI, *, most_bytes: int, most_questions: int, question_sources: Collection[str]
+) -> None:
     """Let the document speak of problems where the framework speaks of its own errors, and of what
     this installation allows.
     """
@@ -162,6 +185,7 @@ def complete(app: FastAPI, *, most_questions: int, question_sources: Collection[
             _name_common_headers(document)
             _say_how_parameters_look(document)
             _give_examples_of_problems(document)
+            _limit_uploads(document, most_bytes)
             _limit_questions(document, most_questions, question_sources)
         return app.openapi_schema or {}
 
@@ -240,6 +264,11 @@ def _give_examples_of_problems(document: dict[str, Any]) -> None:
                 content = response.get("content", {}).get(MEDIA_TYPE, {})
                 for slug, example in content.get("examples", {}).items():
                     example["value"] = known[slug].example(instance)
+
+
+def _limit_uploads(document: dict[str, Any], most_bytes: int) -> None:
+    length = document["components"]["parameters"]["Upload-Length"]
+    length["schema"] = length["schema"] | {"maximum": most_bytes}
 
 
 def _limit_questions(document: dict[str, Any], most: int, names: Collection[str]) -> None:

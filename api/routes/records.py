@@ -156,7 +156,8 @@ async def add_record(  # noqa: PLR0917 - FastAPI gives them by name.
     filename: Annotated[str, Query(description="The upload's name, for a plain body.")] = "",  # noqa: ARG001
 ) -> StoredRecord | Response:
     """Send a WAV as the part `file` of a form with the fields `user` and `token`, or as the body
-    itself with `user` in the query and the token as a Bearer header.
+    itself with `user` in the query and the token as a Bearer header. A body that is no form may
+    have any Content-Type, for its bytes alone count.
 
     Answers when the MP3 is stored.
     """

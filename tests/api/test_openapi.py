@@ -1,18 +1,23 @@
 """What the service says of itself: /openapi.json and /docs."""
 
 import re
+import string
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import openapi_spec_validator
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api import openapi
+from api import openapi, tus
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 from api.schemas import NewUser
+from shared import errors
 from shared.settings import Settings
 from tests import jservice, schema
 from tests.stack import Api
@@ -49,6 +54,16 @@ def is_a_name(text: str) -> bool:
     try:
         NewUser(name=text)
     except ValidationError:
+        return False
+    return True
+
+
+def is_metadata(text: str) -> bool:
+    try:
+        tus.parse_metadata(text)
+    except errors.MalformedRequest as error:
+        if isinstance(error.__context__, UnicodeDecodeError):
+            raise error.__context__ from None
         return False
     return True
 
@@ -174,6 +189,14 @@ def test_a_long_name_within_white_space_is_as_the_schema_has_it(document: Any, a
     assert api.post("/users", json=new).status_code == 201
 
 
+@given(st.text(string.printable[:-4], max_size=12) | st.from_regex(r"\A(a [A-Za-z0-9+/=]*,?)*\Z"))
+def test_the_pattern_of_metadata_is_what_metadata_may_be(text: str) -> None:
+    pattern = openapi.PARAMETERS["Upload-Metadata"][1]["pattern"]
+
+    with suppress(UnicodeDecodeError):  # What is not UTF-8, no pattern can tell.
+        assert bool(re.search(pattern, text)) == is_metadata(text)
+
+
 def test_what_this_installation_cannot_do_is_not_offered(api: Api, strict: Api) -> None:
     """Its only source of questions takes no wishes."""
 
@@ -185,6 +208,30 @@ def test_what_this_installation_cannot_do_is_not_offered(api: Api, strict: Api) 
     assert offered(api).keys() == offered(strict).keys() == {"questions_num"}
     assert offered(api)["questions_num"]["maximum"] == 1000
     assert offered(strict)["questions_num"]["maximum"] == 5
+
+
+def test_an_upload_is_as_long_as_this_installation_takes_it(api: Api, strict: Api) -> None:
+    def longest(api: Api) -> Any:
+        parameters = api.get("/openapi.json").json()["components"]["parameters"]
+        return parameters["Upload-Length"]["schema"]["maximum"]
+
+    assert longest(api) == 2 << 30
+    assert longest(strict) == 300_000
+
+
+def test_whatever_any_request_may_meet_with_is_told(document: Any) -> None:
+    told = document["info"]["description"]
+
+    statuses = {400, 404, 405, 408, 414, 415, 429, 431, 500, 501, 503, 505}
+    assert statuses <= set(map(int, re.findall(r"\b\d{3}\b", told)))
+    assert "X-Request-ID" in told
+
+
+def test_groups_of_operations_are_explained(document: Any) -> None:
+    used = {tag for operation in operations(document).values() for tag in operation["tags"]}
+
+    assert {tag["name"] for tag in document["tags"] if tag["description"]} == used
+    assert document["info"]["license"] == {"name": "MIT", "identifier": "MIT"}
 
 
 def test_wishes_that_a_source_fulfils_are_offered(tmp_path: Path) -> None:
