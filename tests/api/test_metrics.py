@@ -1,5 +1,6 @@
 """What Prometheus is told, and whether the dashboard asks for what there is."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.metrics import Metrics
 from launcher import ports
 from shared import jobs, outages, signals
 from shared.models import Job, State
 from tests import audio, jservice
 from tests.stack import Api, Stack, User, eventually
 
-DASHBOARD = Path(__file__).parent.parent.parent / "grafana" / "quaver.json"
+ROOT = Path(__file__).parent.parent.parent
+DASHBOARD = ROOT / "grafana" / "quaver.json"
+README = ROOT / "README.md"
 
 
 def scrape(api: Api) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -163,6 +167,34 @@ def queries(node: Any) -> list[str]:
         own = [node["expr"]] if "expr" in node else []
         return own + [query for each in node.values() for query in queries(each)]
     return []
+
+
+def test_the_readme_names_what_is_of_one_process() -> None:
+    (named,) = re.findall(r"(`quaver_http_.*) are of the process", README.read_text("utf-8"))
+    beginnings = tuple(re.findall(r"`(\w+)", named))
+
+    counted = re.findall(r'"(quaver_\w+)"', inspect.getsource(Metrics))
+
+    assert counted
+    assert [name for name in counted if not name.startswith(beginnings)] == []
+
+
+def test_the_dashboard_shows_no_other_programs() -> None:
+    """Prometheus watches more of them, and each tells of its process."""
+    of_processes = [q for q in queries(json.loads(DASHBOARD.read_text())) if "process_" in q]
+
+    assert of_processes
+    assert all(query.endswith(" and on (job, instance) quaver_up") for query in of_processes)
+
+
+def test_the_dashboard_counts_whatever_brings_recordings() -> None:
+    (route,) = re.findall(
+        r'received_bytes_total{route=~"(.*?)"}', str(queries(json.loads(DASHBOARD.read_text())))
+    )
+
+    for path in ("/record", "/uploads", "/uploads/{upload_id}"):
+        assert re.fullmatch(route, path)
+    assert not re.fullmatch(route, "/records")
 
 
 def test_the_dashboard_asks_for_what_there_is(api: Api, alice: User) -> None:
