@@ -11,26 +11,12 @@ from sqlalchemy.orm import Session
 
 from api import events, problems
 from api.dependencies import BaseUrl, Service, Transact, Transactions
-from api.openapi import headers, link, responses
+from api.openapi import TEXT, headers, link, responses
 from api.schemas import JobStatus, StoredRecord, Uuid
 from shared import errors, jobs, records
 from shared.models import Job, Record, State
 
 router = APIRouter(tags=["jobs"])
-
-_EVENT = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/JobStatus"},
-        },
-        "id": {"type": "string"},
-        "retry": {"type": "integer", "minimum": 0},
-    },
-}
 
 
 @router.get(
@@ -66,9 +52,10 @@ async def show_job(
     response_class=Response,
     responses={
         200: {
-            "content": {events.MEDIA_TYPE: {"schema": _EVENT}},
+            "content": {events.MEDIA_TYPE: TEXT},
             "headers": headers("Cache-Control", "X-Accel-Buffering"),
-            "description": "An event with the job's status at each change; the last one ends it.",
+            "description": "An event at each change, with an `id` and, as its `data`, a "
+            "`JobStatus`; the last one ends it.",
         },
         204: {"description": "The job has ended, and `Last-Event-ID` is its last event's."},
         **responses(errors.JobNotFound, errors.DatabaseUnavailable),

@@ -1,6 +1,8 @@
 """A client that a program wrote after /openapi.json, and no person."""
 
 import importlib
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +77,17 @@ def test_it_uploads_a_form_and_downloads_the_mp3(client: Client, api: Api, user:
 
     assert stored.filename == "speech.mp3"
     assert audio.decoded(mp3.payload.read(), channels=2).shape == (44_100, 2)
+
+
+def test_it_reads_the_events_of_a_job(client: Client, api: Api, user: Any) -> None:
+    file = client.file(BytesIO(WAV), "speech.wav", "audio/wav")
+    form = client.models.AddRecordFilesBody(file, user=user.id, token=user.token)
+    stored = client.call("records.add_record", api, body=form)
+
+    events = client.call("jobs.watch_job", api, job_id=stored.job.rpartition("/")[2])
+
+    (event,) = re.findall("^data: (.*)$", events, re.MULTILINE)
+    assert json.loads(event)["result"] == stored.to_dict()
 
 
 def test_it_uploads_plain_bytes_lists_and_deletes(client: Client, api: Api, user: Any) -> None:
