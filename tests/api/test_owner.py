@@ -84,6 +84,7 @@ def test_a_page_begins_after_an_item(dora: User) -> None:
         ({"after": "last"}, "#/query/after"),
         ({"after": str(uuid4())}, "#/query/after"),
         ({"after": str(uuid4()), "at": "yesterday"}, "#/query/at"),
+        ({"after": str(uuid4()), "at": "0.0"}, "#/query/at"),
         ({"after": str(uuid4()), "at": "2026-01-01T00:00:00"}, "#/query/at"),
         ({"after": str(uuid4()), "at": "9999-12-31T23:59:59-12:00"}, "#/query/at"),
     ],
