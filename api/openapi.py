@@ -23,7 +23,7 @@ _STRING = {"type": "string"}
 _DATE = {"type": "string", "description": "An HTTP date."}
 
 _BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_PAIR = rf"[\t ]*([!-+\--~][\t!-+\--~]*( {_BASE64})?)?[\t ]*"
+_PAIR = rf"[!-+\--~][\t!-+\--~]*( {_BASE64})?"
 
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Prefer": (
@@ -44,7 +44,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "type": "string",
             "maxLength": LONGEST_METADATA,
-            "pattern": f"^{_PAIR}(,{_PAIR})*$",
+            "pattern": rf"^({_PAIR})?([\t ]*,([\t ]*{_PAIR})?)*$",
             "examples": ["filename c3BlZWNoLndhdg==,user MQ=="],
         },
     ),
