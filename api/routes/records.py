@@ -69,7 +69,9 @@ _BODY = {
 _WHEREABOUTS = {"id": "$response.body#/id", "user": "$response.body#/user"}
 _LINKS = {
     **openapi.link("download_record", "The MP3.", **_WHEREABOUTS),
+    **openapi.link("look_at_record", "The MP3's headers.", **_WHEREABOUTS),
     **openapi.link("draw_record", "Its waveform.", **_WHEREABOUTS),
+    **openapi.link("look_at_waveform", "The waveform's headers.", **_WHEREABOUTS),
     **openapi.link("delete_record", "To be rid of it.", **_WHEREABOUTS),
 }
 _COPY_HEADERS = headers(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -20,8 +21,12 @@ from tests.audio import make_wav
 
 USER = int(os.environ["QUAVER_USER"])
 token = os.environ["QUAVER_TOKEN"]
+recording = ""
+"""Id of the last one that was added, if any was."""
 
 WAV = make_wav(0.1)
+HALF = WAV[: len(WAV) // 2]
+"""Twice this is a WAV too: its second half is nothing but samples."""
 TUS = "application/offset+octet-stream"
 
 LOCATIONS = [
@@ -42,26 +47,48 @@ wavs = st.builds(
 )
 
 schemathesis.openapi.media_type("audio/wav", wavs)
-schemathesis.openapi.media_type(TUS, st.just(WAV))
+schemathesis.openapi.media_type(TUS, st.just(HALF))
+
+
+def is_number(value: object) -> bool:
+    return re.fullmatch("[0-9]+", str(value)) is not None
+
+
+def is_uuid(value: object) -> bool:
+    return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", str(value)) is not None
 
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
-    """Follow addresses too, out of which the links of OpenAPI cannot take an id."""
+    """Follow addresses too, out of which the links of OpenAPI cannot take an id.
+
+    An upload is gone on with from where it has come.
+    """
     for path, status, target, name in LOCATIONS:
         links = document["paths"][path]["post"]["responses"][status].setdefault("links", {})
         found = f"$response.header.Location#regex:{target.partition('{')[0]}(.+)"
         for method in document["paths"][target].keys() - {"options"}:
             to = document["paths"][target][method]["operationId"]
-            links[to] = {"operationId": to, "parameters": {name: found}}
+            parameters = {name: found}
+            if method == "patch":
+                parameters["Upload-Offset"] = "$response.header.Upload-Offset"
+            links[to] = {"operationId": to, "parameters": parameters}
 
 
 @schemathesis.hook
-def map_query(_: HookContext, query: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Whoever could be a user is the one whom the service knows."""
-    if query and str(query.get("user", "")).isdigit():
+def map_query(context: HookContext, query: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Whoever could be a user is the one whom the service knows, and whatever could have a waveform
+    is a recording that is there.
+    """
+    if query and is_number(query.get("user")):
         query["user"] = USER
+    if query and recording and is_uuid(query.get("id")) and _is_of(context, "/record/peaks"):
+        query["id"] = recording
     return query
+
+
+def _is_of(context: HookContext, path: str) -> bool:
+    return context.operation is not None and context.operation.path == path
 
 
 @schemathesis.hook
@@ -77,7 +104,7 @@ def map_body(_: HookContext, body: Any) -> Any:
 @schemathesis.hook
 def map_headers(_: HookContext, headers: dict[str, Any] | None) -> dict[str, Any] | None:
     """The length of an upload is that of what is uploaded."""
-    if headers and str(headers.get("Upload-Length", "")).isdigit():
+    if headers and is_number(headers.get("Upload-Length")):
         headers["Upload-Length"] = str(len(WAV))
     return headers
 
@@ -104,8 +131,10 @@ class Token:
 
 @schemathesis.hook
 def after_call(_: HookContext, case: Case[Any], response: Response) -> None:
-    """The user's token is replaced sooner or later."""
-    global token  # noqa: PLW0603 - Hooks have nothing else in common.
+    """The user's token is replaced sooner or later, and recordings are added."""
+    global recording, token  # noqa: PLW0603 - Hooks have nothing else in common.
+    if response.status_code == HTTPStatus.CREATED and case.path == "/record":
+        recording = response.json()["id"]
     if response.status_code == HTTPStatus.OK and case.path == "/users/{user_id}/token":
         token = response.json()["token"]
 
