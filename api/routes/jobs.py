@@ -18,6 +18,22 @@ from shared.models import Job, Record, State
 
 router = APIRouter(tags=["jobs"])
 
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobStatus"},
+        },
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
+_EVENTS = {"schema": {"anyOf": [TEXT["schema"], _EVENT]}}
+"""To some readers of the document a stream is a text, to others the schema is that of an event."""
+
 
 @router.get(
     "/jobs/{job_id}",
@@ -52,7 +68,7 @@ async def show_job(
     response_class=Response,
     responses={
         200: {
-            "content": {events.MEDIA_TYPE: TEXT},
+            "content": {events.MEDIA_TYPE: _EVENTS},
             "headers": headers("Cache-Control", "X-Accel-Buffering"),
             "description": "An event at each change, with an `id` and, as its `data`, a "
             "`JobStatus`; the last one ends it.",
