@@ -308,7 +308,7 @@ class JobStatus(Described):
     progress: Annotated[float, Field(ge=0, le=1)]
     """The share that is done."""
     attempt: int
-    """How often a worker has begun it."""
+    """How often a worker has begun it; anew once its parts are done and it is to be finished."""
     created_at: datetime
     finished_at: datetime | None
     """When it was done or failed, if it is so far."""

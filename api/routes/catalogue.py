@@ -41,16 +41,18 @@ def _storable(text: str) -> str:
     return text
 
 
-Text = Annotated[
-    str, AfterValidator(_storable), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
-]
+_PATTERN = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+Text = Annotated[str, AfterValidator(_storable), _PATTERN]
 
 
 async def _selection(
     q: Annotated[
-        Text,
+        str,
+        # Before what else is checked: only of a text it is said to have characters.
+        Field(max_length=LONGEST_SEARCH),
+        AfterValidator(_storable),
+        _PATTERN,
         Query(
-            max_length=LONGEST_SEARCH,
             description='Words of the question or its answer: `ship`, `"space ship"`, '
             "`cat or dog`, `-fish`.",
         ),

@@ -18,11 +18,13 @@ CHECK_SECONDS = 5
 OK, UNKNOWN = "ok", "unknown"
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="Is this process alive?")
 async def live() -> Live:
     return Live()
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
     summary="Can this service do its work?",

@@ -35,6 +35,7 @@ _EVENTS = {"schema": {"anyOf": [TEXT["schema"], _EVENT]}}
 """To some readers of the document a stream is a text, to others the schema is that of an event."""
 
 
+@router.head("/jobs/{job_id}", response_model_exclude_unset=True, include_in_schema=False)
 @router.get(
     "/jobs/{job_id}",
     summary="See how a job is doing",
@@ -62,6 +63,7 @@ async def show_job(
     return await _read(_key(job_id), request, transact, base_url)
 
 
+@router.head("/jobs/{job_id}/events", include_in_schema=False)
 @router.get(
     "/jobs/{job_id}/events",
     summary="Watch a job",
@@ -92,6 +94,8 @@ async def watch_job(
     status = await read()
     if status.state.is_final and last_event_id == events.id_of(status):
         return Response(status_code=HTTPStatus.NO_CONTENT)  # EventSource gives up, as it should.
+    if request.method == "HEAD":  # Nobody follows without reading.
+        return Response(headers=events.HEADERS, media_type=events.MEDIA_TYPE)
     stream = events.follow(key, read, services.waiter, last_event_id)
     return StreamingResponse(stream, headers=events.HEADERS, media_type=events.MEDIA_TYPE)
 

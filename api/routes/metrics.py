@@ -20,6 +20,7 @@ READ_SECONDS = 5
 """Half of the time that Prometheus gives an answer, unless told otherwise."""
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     summary="What there is to measure",

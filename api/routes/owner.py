@@ -50,6 +50,7 @@ def _no_number(text: str) -> str:
 Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
 
 
+@router.head("/records", include_in_schema=False)
 @router.get(
     "/records",
     summary="List a user's recordings",

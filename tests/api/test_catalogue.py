@@ -166,6 +166,12 @@ def test_a_query_that_makes_no_sense_is_refused_and_named(api: Api, query: str, 
     assert [error["pointer"] for error in answer.json()["errors"]] == [f"#/query/{field}"]
 
 
+def test_a_search_has_characters(api: Api) -> None:
+    detail = api.get("/questions", params={"q": "x" * 201}).json()["detail"]
+
+    assert detail == "query/q: String should have at most 200 characters."
+
+
 @pytest.mark.parametrize(
     ("query", "accept", "media_type"),
     [

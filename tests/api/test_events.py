@@ -51,6 +51,15 @@ def accepted(user: User, wav: bytes) -> str:
     return str(answer.json()["job"])
 
 
+def test_events_can_be_looked_at_without_being_followed(alice: User) -> None:
+    job = accepted(alice, LONG)
+
+    head = alice.api.client.head(f"{urlsplit(job).path}/events")
+
+    assert head.status_code == 200
+    assert head.headers["content-type"].startswith("text/event-stream")
+
+
 def test_a_jobs_changes_are_told_until_its_end(alice: User) -> None:
     job = accepted(alice, LONG)
 

@@ -16,8 +16,8 @@ from tests.stack import Api, User
         ("DELETE", "/users", "POST"),
         ("PUT", "/record?id=1", "DELETE, GET, HEAD, POST"),
         ("PATCH", "/questions", "GET, HEAD, POST"),
-        ("POST", "/jobs/x", "GET"),
-        ("POST", "/health/live", "GET"),
+        ("POST", "/jobs/x", "GET, HEAD"),
+        ("POST", "/health/live", "GET, HEAD"),
         ("TRACE", "/record", "DELETE, GET, HEAD, POST"),
         ("OPTIONS", "/users", "POST"),
         ("DELETE", "/openapi.json", "GET, HEAD"),
@@ -41,6 +41,20 @@ def test_an_address_that_does_not_exist_is_not_found(api: Api, path: str) -> Non
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "/problems/not-found"
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/health/ready", "/metrics", "/records", "/jobs/{job}", "/questions"]
+)
+def test_what_can_be_had_can_be_looked_at(alice: User, path: str) -> None:
+    job = alice.upload(audio.make_wav(0.1)).json()["job"].rpartition("/")[2]
+    path = f"{path.format(job=job)}?user={alice.id}"
+
+    head = alice.api.client.head(path, headers=alice.headers)
+
+    assert head.status_code == 200
+    assert head.content == b""
+    assert int(head.headers["content-length"]) > 0
 
 
 @pytest.mark.parametrize("wish", [None, "", "with space", "a" * 129, "{}", "naïve", "a,b"])
