@@ -95,6 +95,14 @@ def bob(api: Api) -> User:
 
 
 @pytest.fixture
+def nothing_left(stack: Stack) -> Iterator[None]:
+    """Others want to find the store empty, also of uploads with which nobody goes on."""
+    yield
+    for path in stack.uploads.glob("*.part"):
+        path.unlink()
+
+
+@pytest.fixture
 def questions(stack: Stack, upstream: jservice.JService) -> Iterator[jservice.JService]:
     """The source of questions, in good health; none of its questions is stored."""
     with stack.database.transaction() as session:

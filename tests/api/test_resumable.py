@@ -35,12 +35,7 @@ LIMITS = uploads.Limits(10**9, 10**9, 30, 0)
 NO_WAV = b"ID3\x04" + bytes(1_000)
 
 
-@pytest.fixture(autouse=True)
-def nothing_left(stack: Stack) -> Iterator[None]:
-    """Others want to find the store empty."""
-    yield
-    for path in stack.uploads.glob("*.part"):
-        path.unlink()
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @dataclass(frozen=True)

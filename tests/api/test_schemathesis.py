@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests import jservice, schema
 from tests.stack import Api
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_schemathesis_finds_nothing(api: Api, questions: jservice.JService, tmp_path: Path) -> None:
     questions.behave = schema.serve_new
 
