@@ -22,7 +22,7 @@ from tusclient.client import TusClient
 from api import tus, uploads
 from api.tus import MEDIA_TYPE
 from shared import resumable
-from shared.models import Record
+from shared.models import Record, ResumableUpload
 from shared.store import FolderStore
 from tests import audio
 from tests.api.problems import problem
@@ -100,6 +100,13 @@ def stored(stack: Stack, sending: Sending) -> int:
     with stack.database.transaction() as session:
         count = select(func.count()).where(Record.id == UUID(sending.upload_id))
         return session.scalar(count) or 0
+
+
+def has_begun(stack: Stack, length: int) -> bool:
+    """Whether there is an upload of that length."""
+    with stack.database.transaction() as session:
+        found = select(ResumableUpload).where(ResumableUpload.length_bytes == length)
+        return session.scalars(found).first() is not None
 
 
 def part(stack: Stack, sending: Sending) -> Path:
@@ -205,7 +212,9 @@ def test_a_repeat_of_a_refused_creation_is_refused_alike(alice: User, content: b
     assert first.status_code in {415, 422}
 
 
-def test_what_a_broken_connection_brought_is_found_again_by_its_key(alice: User) -> None:
+def test_what_a_broken_connection_brought_is_found_again_by_its_key(
+    alice: User, stack: Stack
+) -> None:
     """The first one is still open when the second is told, and takes nothing along in the end."""
     wav, sent_bytes = audio.make_wav(3), 400_000
     key = {"Idempotency-Key": str(uuid4())}
@@ -214,6 +223,7 @@ def test_what_a_broken_connection_brought_is_found_again_by_its_key(alice: User)
         lines = [f"{name}: {value}" for name, value in head.items()]
         wire.send_head(f"POST /uploads?user={alice.id}", *lines, f"Content-Length: {len(wav)}")
         wire.send(wav[:sent_bytes])
+        eventually(lambda: has_begun(stack, len(wav)))
         sending = begin(alice, len(wav), key)
     eventually(lambda: sending.offset() == sent_bytes)
     assert sending.patch(sent_bytes, wav[sent_bytes:]).status_code == 204
