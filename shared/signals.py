@@ -44,7 +44,7 @@ PATIENCE: dict[str, Any] = {
 def connect(url: str) -> Redis:
     """A client with a small pool; a caller waits for a free connection instead of failing."""
     pool = redis.BlockingConnectionPool.from_url(url, max_connections=10, timeout=5, **PATIENCE)
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # Its `close` closes the pool's connections too.
 
 
 def publish(client: Redis, job_id: UUID, state: State, progress: float) -> None:
