@@ -239,7 +239,6 @@ async def _take_in(
     the upload stays: nobody knows yet whether it took effect. The sweep finds out.
     """
     record_id = uuid4()
-
     most_bytes = services.settings.max_bytes_per_user
 
     async def authenticate(sent: Credentials) -> int:
@@ -265,9 +264,11 @@ async def _take_in(
         record, was_earlier = await services.transact(
             _accept, record_id, received, keyed, most_bytes
         )
-    except (errors.IdempotencyConflict, errors.RecordNotFound, errors.TooManyRequests) as error:
-        if isinstance(error, errors.RecordNotFound):
-            problems.say(request, REPLAYED)
+    except errors.RecordNotFound:
+        problems.say(request, REPLAYED)  # Its key leads to what has been deleted since.
+        await services.forget_upload(record_id)
+        raise
+    except (errors.IdempotencyConflict, errors.TooManyRequests):
         await services.forget_upload(record_id)
         raise
     if was_earlier:
