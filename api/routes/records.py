@@ -239,21 +239,11 @@ async def _take_in(
     the upload stays: nobody knows yet whether it took effect. The sweep finds out.
     """
     record_id = uuid4()
-    most_bytes = services.settings.max_bytes_per_user
-
-    async def authenticate(sent: Credentials) -> int:
-        user_id = await services.transact.read(admit, sent, most_bytes, key, _SCOPE)
-        place.take(is_known=True)
-        return user_id
-
-    async def admit_stranger() -> None:
-        place.take(is_known=False)
-        await services.transact.check()
 
     def create(expected_bytes: int) -> Upload:
         return services.uploads.create(record_id, expected_bytes=expected_bytes)
 
-    gate = uploads.Gate(authenticate, admit_stranger)
+    gate = _gate(services, place, key)
     received = await uploads.receive(
         request, create, limits(services), gate, hashed=key is not None
     )
@@ -262,7 +252,7 @@ async def _take_in(
     )
     try:
         record, was_earlier = await services.transact(
-            _accept, record_id, received, keyed, most_bytes
+            _accept, record_id, received, keyed, services.settings.max_bytes_per_user
         )
     except errors.RecordNotFound:
         problems.say(request, REPLAYED)  # Its key leads to what has been deleted since.
@@ -274,6 +264,22 @@ async def _take_in(
     if was_earlier:
         await services.forget_upload(record_id)
     return record, was_earlier
+
+
+def _gate(services: Services, place: Place, key: str | None) -> uploads.Gate:
+    """Lets in whoever has a token, room and a place."""
+    most_bytes = services.settings.max_bytes_per_user
+
+    async def authenticate(sent: Credentials) -> int:
+        user_id = await services.transact.read(admit, sent, most_bytes, key, _SCOPE)
+        place.take(is_known=True)
+        return user_id
+
+    async def admit_stranger() -> None:
+        place.take(is_known=False)
+        await services.transact.check()
+
+    return uploads.Gate(authenticate, admit_stranger)
 
 
 def limits(services: Services) -> uploads.Limits:
