@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -33,7 +33,11 @@ one again, and a worker to find a broker that was. Looks are counted and not sec
 which itself stood still accuses nobody."""
 
 LAST_SECONDS = 1
-"""For the row to be read, where the workers are away: the job may have ended before that."""
+"""For the row to be read and for another look, where the workers are away: the job may have ended
+before that, and they may be back."""
+
+LOOK_AGAIN_SECONDS = 0.1
+"""However many ask, looks for workers that were away are this far apart."""
 
 
 class Waiter:
@@ -59,6 +63,7 @@ class Waiter:
         self._waiting_for: defaultdict[str, set[asyncio.Future[bool]]] = defaultdict(set)
         self._suspects: set[UUID] = set()
         self._suspicion = asyncio.Event()
+        self._doubt = asyncio.Event()
         self.is_closing = False
 
     async def ended(self, job_id: UUID, within_seconds: float, *, by: str) -> bool:
@@ -71,14 +76,18 @@ class Waiter:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self.is_closing:
             return False
-        if self._is_away(by):
-            within_seconds = min(within_seconds, LAST_SECONDS)
+        deadline = asyncio.get_running_loop().time() + within_seconds
         self._waiting[job_id].add(future)
         self._waiting_for[by].add(future)
         # Registered first, read second: an end between the two is seen by the one or the other.
         self._suspect({job_id})
         try:
-            async with asyncio.timeout(within_seconds):
+            if self._is_away(by):
+                self._doubt.set()
+                await asyncio.wait([future], timeout=min(within_seconds, LAST_SECONDS))
+                if self._is_away(by) and not future.done():
+                    return False
+            async with asyncio.timeout_at(deadline):
                 return await future
         except TimeoutError:
             return False
@@ -192,12 +201,20 @@ class Waiter:
 
     async def _look_for_workers(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._doubted(within_seconds=LOOK_SECONDS)
             there = await self._find_there()
             for group, futures in self._waiting_for.items():
                 self._misses[group] = 0 if group in there else self._misses[group] + 1
                 if self._misses[group] == LOOKS:
                     _tell(futures, has_ended=False)
+
+    async def _doubted(self, within_seconds: float) -> None:
+        """Return when somebody needs workers that are thought to be away, or after this time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                await self._doubt.wait()
+        self._doubt.clear()
 
     async def _find_there(self) -> set[str]:
         """Without a broker nobody is: whatever the workers are doing, they get no hints."""

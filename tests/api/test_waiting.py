@@ -355,6 +355,45 @@ def test_workers_that_are_back_are_waited_for_again() -> None:
     play(scenario)
 
 
+def test_workers_are_back_before_they_are_next_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(workers: Workers) -> None:
+        workers.there = set()
+        assert not await workers.wait(within_seconds=1_000)
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 1_000)
+        monkeypatch.setattr(waiting, "LAST_SECONDS", 0.5)
+        await workers.were_looked_for(1)
+        workers.there = {"records"}
+
+        outcome = workers.wait(within_seconds=1_000)
+        await asyncio.sleep(2 * waiting.LAST_SECONDS)
+        assert not outcome.done()
+        workers.end(JOB)
+
+        assert await outcome
+
+    play(scenario)
+
+
+def test_many_who_need_workers_that_are_away_look_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(workers: Workers) -> None:
+        workers.there = set()
+        assert not await workers.wait(within_seconds=1_000)
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 1_000)
+        await workers.were_looked_for(1)
+        before = workers.looks
+
+        answers = await asyncio.gather(
+            *(workers.wait(UUID(int=number), within_seconds=1_000) for number in range(100))
+        )
+
+        assert not any(answers)
+        assert 1 <= workers.looks - before < 20
+
+    play(scenario)
+
+
 def test_who_waits_is_released_before_the_process_stops() -> None:
     async def check(workers: Workers) -> None:
         waiting = asyncio.create_task(workers.waiter.ended(JOB, 60, by="records"))
