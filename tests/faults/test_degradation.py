@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from api.app import DATABASE_CONNECTIONS
 from tests import folders
-from tests.faults.degradation import is_well
+from tests.faults.degradation import SETTINGS, is_well
 from tests.faults.states import BY_NAME
 from tests.faults.visitor import DOCS, JOB, LIVE, MP3, USERS, Seen, Visitor
 from tests.faults.world import Spared, World, comes_true
@@ -18,8 +18,7 @@ WELL_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    waits = {"RECORD_WAIT_SECONDS": "1", "QUESTIONS_WAIT_SECONDS": "1"}
-    with folders.temporary() as folder, World(folder, **waits) as world:
+    with folders.temporary() as folder, World(folder, **SETTINGS) as world:
         yield world
 
 
