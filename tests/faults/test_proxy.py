@@ -134,8 +134,8 @@ def test_connections_are_refused_and_then_taken_again(proxy: Proxy, caller: sock
 def test_who_calls_a_server_that_has_gone_is_reset() -> None:
     with (
         Proxy(ports.free()) as proxy,
+        pytest.raises(ConnectionResetError),  # Perhaps before the call has gone through.
         call(proxy) as caller,
-        pytest.raises(ConnectionResetError),
     ):
         caller.recv(1)
 
