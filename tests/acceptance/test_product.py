@@ -155,7 +155,7 @@ def test_a_short_recording_does_not_wait_behind_a_long_one(
 ) -> None:
     note, lecture = tmp_path / "note.wav", tmp_path / "lecture.wav"
     note.write_bytes(make_wav(1))
-    lecture.write_bytes(make_wav(1200))
+    lecture.write_bytes(make_wav(3_600, sample_rate_hz=8_000, channels=1))
     fred = product.new_user("Fred")
     curl = product.curl_in_background(*upload_arguments(product, fred, lecture))
     eventually(lambda: product.query("SELECT 1 FROM jobs WHERE state = 'waiting'"))
