@@ -14,7 +14,7 @@ run: ## Start the whole product; Ctrl-C stops it.
 	@$(PYTHON) run.py
 
 test: ## Run the tests, with a PostgreSQL and a Redis of their own.
-	@$(PYTHON) run.py test
+	@$(PYTHON) run.py test --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: ## Measure against ffmpeg and what others do; OPTIONS=--quick for a minute.
 	@$(PYTHON) run.py install --dev

@@ -12,21 +12,21 @@ from tests.conftest import TEMPLATE, _new_database
 from tests.stack import Api, Stack, User
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def upstream() -> Iterator[jservice.JService]:
     """The stack's only source of questions."""
     with jservice.JService() as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def collector() -> Iterator[otlp.Collector]:
     """Where the stack's traces go."""
     with otlp.collector() as collector:
         yield collector
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(
     admin: Engine,
     upstream: jservice.JService,
@@ -51,12 +51,12 @@ def stack(
     assert stack.tracebacks() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(stack: Stack) -> Api:
     return stack.api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def strict(stack: Stack) -> Iterator[Api]:
     """A second API with small limits."""
     settings = {
@@ -72,7 +72,7 @@ def strict(stack: Stack) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hasty(stack: Stack) -> Iterator[Api]:
     """A third API, which waits for nobody, behind a proxy that gives it another name."""
     settings = {
@@ -84,12 +84,12 @@ def hasty(stack: Stack) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def alice(api: Api) -> User:
     return api.new_user("Alice")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bob(api: Api) -> User:
     return api.new_user("Bob")
 

@@ -55,7 +55,7 @@ class Link:
 MakeLink = Callable[..., Link]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_link(stack: Stack, alice: User) -> MakeLink:
     """Makes a record of Alice's whose job ends as told, or not at all."""
 
@@ -83,7 +83,7 @@ def make_link(stack: Stack, alice: User) -> MakeLink:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def link(make_link: MakeLink) -> Link:
     return make_link(body=BYTES)
 

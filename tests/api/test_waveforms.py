@@ -33,7 +33,7 @@ def link_of(user: User, record_id: object) -> Link:
     return ask
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_link(stack: Stack, alice: User) -> Callable[..., Link]:
     """Makes a record of Alice's whose job ends as told, or not at all."""
 
@@ -58,12 +58,12 @@ def make_link(stack: Stack, alice: User) -> Callable[..., Link]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def long(make_link: Callable[..., Link]) -> Link:
     return make_link(pixels=PIXELS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def short(alice: User) -> Link:
     """A recording that has been uploaded: a second in which it gets louder."""
     ramp = np.arange(44_100)[:, None] * np.array([[0.7, 0.7]])
