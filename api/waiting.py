@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
@@ -36,8 +36,8 @@ LAST_SECONDS = 1
 """For the row to be read and for another look, where the workers are away: the job may have ended
 before that, and they may be back."""
 
-LOOK_AGAIN_SECONDS = 0.1
-"""However many ask, looks for workers that were away are this far apart."""
+LOOK_AGAIN_SECONDS = 0.5
+"""However many clients need workers that are away, nobody looks for them more often."""
 
 
 class Waiter:
@@ -133,6 +133,7 @@ class Waiter:
             tasks.create_task(self._recheck())
             tasks.create_task(self._read_rows())
             tasks.create_task(self._look_for_workers())
+            tasks.create_task(self._look_again())
 
     async def _follow_signals(self) -> None:
         while True:
@@ -201,20 +202,24 @@ class Waiter:
 
     async def _look_for_workers(self) -> None:
         while True:
-            await self._doubted(within_seconds=LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
             there = await self._find_there()
             for group, futures in self._waiting_for.items():
                 self._misses[group] = 0 if group in there else self._misses[group] + 1
                 if self._misses[group] == LOOKS:
                     _tell(futures, has_ended=False)
 
-    async def _doubted(self, within_seconds: float) -> None:
-        """Return when somebody needs workers that are thought to be away, or after this time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_seconds):
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
-                await self._doubt.wait()
-        self._doubt.clear()
+    async def _look_again(self) -> None:
+        """Whoever needs workers that are away need not wait for the next look to find them back.
+
+        These looks excuse and never accuse: how often they come is up to the clients.
+        """
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            for group in await self._find_there():
+                self._misses[group] = 0
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def _find_there(self) -> set[str]:
         """Without a broker nobody is: whatever the workers are doing, they get no hints."""

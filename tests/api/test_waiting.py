@@ -374,6 +374,25 @@ def test_workers_are_back_before_they_are_next_looked_for(monkeypatch: pytest.Mo
     play(scenario)
 
 
+def test_looks_for_some_workers_do_not_accuse_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(workers: Workers) -> None:
+        assert not await workers.wait(within_seconds=1_000, by="questions")
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 1_000)
+        monkeypatch.setattr(waiting, "LOOK_AGAIN_SECONDS", 0)
+        monkeypatch.setattr(waiting, "LAST_SECONDS", 0.01)
+        await workers.were_looked_for(1)
+        workers.there, looks = set(), workers.looks
+
+        theirs = workers.wait(UUID(int=2), within_seconds=1_000)
+        while workers.looks < looks + 2 * waiting.LOOKS:
+            assert not await workers.wait(within_seconds=1_000, by="questions")
+        workers.end(UUID(int=2))
+
+        assert await theirs
+
+    play(scenario)
+
+
 def test_many_who_need_workers_that_are_away_look_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
