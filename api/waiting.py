@@ -73,10 +73,11 @@ class Waiter:
         read it, and not enough to believe. If the workers of the group `by` are away, or no hint
         can reach them, it will not end before long: that is said at once.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self.is_closing:
             return False
-        deadline = asyncio.get_running_loop().time() + within_seconds
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_seconds
+        future: asyncio.Future[bool] = loop.create_future()
         self._waiting[job_id].add(future)
         self._waiting_for[by].add(future)
         # Registered first, read second: an end between the two is seen by the one or the other.
